@@ -1,0 +1,11 @@
+"""Messages and enums of torch.proto under the names a generated module gives them."""
+
+from typing import TYPE_CHECKING, Any
+
+from freshpot.formats import protobuf
+
+globals().update(vars(protobuf.load("torch")))
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

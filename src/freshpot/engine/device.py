@@ -1,0 +1,47 @@
+"""Devices: what a net asks for, what this machine has.
+
+Owned here: `Device` -> `torch.device`. Who calls it: plan, workspace.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+
+import torch
+
+from freshpot.errors import DeviceError
+from freshpot.net.op import CPU, CUDA, Device
+
+_CPU = torch.device("cpu")
+
+
+def torch_device(device: Device | None) -> torch.device:
+    """The torch device for what an operator or net asks for.
+
+    A GPU that this machine lacks becomes the CPU, said once; with ``FRESHPOT_STRICT_DEVICE=1`` it
+    is refused.
+
+    Raises:
+        DeviceError: in strict mode; or the device type is neither CPU nor CUDA.
+    """
+    if device is None or device.type in (None, CPU):
+        return _CPU
+    if device.type != CUDA:
+        raise DeviceError(
+            f"device type {device.type} is not available: freshpot runs on CPU ({CPU}) and CUDA ({CUDA})."
+        )
+    return _cuda(device.index or 0)
+
+
+@functools.lru_cache
+def _cuda(index: int) -> torch.device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index < count:
+        return torch.device("cuda", index)
+    message = f"GPU {index} was asked for, and this machine has {count or 'none'}"
+    if os.environ.get("FRESHPOT_STRICT_DEVICE") == "1":
+        raise DeviceError(message + " (FRESHPOT_STRICT_DEVICE=1 forbids the CPU instead).")
+    warnings.warn(message + ": running on the CPU.", stacklevel=2)
+    return _CPU

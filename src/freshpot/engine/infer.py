@@ -1,0 +1,51 @@
+"""Shapes and types of every blob of a net, without data.
+
+Owned here: walking a net with tensors that have no data. Who calls it: doors (`InferShapesAndTypes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from freshpot.errors import NetError
+from freshpot.net import registry
+from freshpot.net.net import Net
+
+#: shape and type (a torch type) of a blob
+Spec = tuple[tuple[int, ...], torch.dtype]
+
+_META = torch.device("meta")
+
+
+def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
+    """Shapes and types of the blobs of ``net``, given those of some of its inputs.
+
+    Blobs whose shape cannot be known without data (or that are no tensors) are left out, as is what
+    follows from them alone.
+
+    Raises:
+        NetError: the known shapes do not fit an operator; says which.
+    """
+    specs: dict[str, Any] = {
+        name: torch.empty(shape, dtype=dtype, device=_META) for name, (shape, dtype) in known.items()
+    }
+    for op in net.ops:
+        made = None
+        if all(name in specs for name in op.inputs):
+            operator = registry.get(op.type)(op, _META)
+            values = [specs[name] for name in op.inputs]
+            try:
+                operator.check_inputs(values)
+                made = operator.infer(*values)
+            except NetError as error:
+                raise error.at(net=net.name, op=str(op))
+            except (RuntimeError, NotImplementedError, ValueError, TypeError):
+                made = None  # the kernel needs the data to know
+        for i, name in enumerate(op.outputs):
+            specs.pop(name, None)
+            if made is not None and i < len(made) and isinstance(made[i], torch.Tensor):
+                specs[name] = made[i]
+    return {name: (tuple(t.shape), t.dtype) for name, t in specs.items()}

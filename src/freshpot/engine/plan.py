@@ -1,0 +1,240 @@
+"""A plan: a net bound once to blobs and kernels.
+
+Owned here: binding (once) and the loop (dull). Who calls it: workspace, operators with sub-nets, doors.
+
+Binding looks up every blob, builds every operator (arguments parsed and checked there), and writes a
+flat Python function with one line an operator: ``b3.value = k1(b0.value, b2.value)``. Running calls that
+function: no look-ups by name, no argument parsing. Inputs are checked against the operators' declarations
+in a first, slower run, and again whenever the workspace says that shapes may have changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from freshpot.engine.blob import EMPTY, Blob
+from freshpot.engine.device import torch_device
+from freshpot.errors import FreshpotError, KernelError, MissingBlobError, NetError, near_matches
+from freshpot.net import registry
+from freshpot.net.net import Net
+from freshpot.net.op import Op
+from freshpot.ops._operator import Operator
+from freshpot.ops.dtypes import describe
+
+if TYPE_CHECKING:
+    from freshpot.engine.workspace import Workspace
+
+
+class Step:
+    """One operator of a plan: the definition bound to its arguments, and its blobs."""
+
+    __slots__ = ("inputs", "kernel", "operator", "outputs")
+
+    inputs: list[Blob]
+    outputs: list[Blob]
+    kernel: Callable[..., Any]
+
+    def __init__(self, op: Op, net: Net, workspace: Workspace) -> None:
+        definition = registry.get(op.type)
+        self.operator: Operator = definition(op, torch_device(op.device or net.device))
+        self.bind(workspace)
+
+    def bind(self, workspace: Workspace) -> None:
+        """Look up the blobs."""
+        op = self.operator.op
+        self.inputs = [_input_blob(name, op, workspace) for name in op.inputs]
+        self.outputs = [workspace.create(name) for name in op.outputs]
+        self.kernel = self._choose_kernel()
+
+    def _choose_kernel(self) -> Callable[..., Any]:
+        operator = self.operator
+        if operator.run is not None:
+            return operator.run
+        if operator.kernel_inplace is not None and self._overwrites_inputs():
+            return operator.kernel_inplace
+        return operator.kernel
+
+    def _overwrites_inputs(self) -> bool:
+        pairs = self.operator.must_inplace or self.operator.inplace
+        return (
+            not isinstance(pairs, str)
+            and bool(pairs)
+            and all(
+                i < len(self.inputs) and j < len(self.outputs) and self.inputs[i] is self.outputs[j]
+                for i, j in pairs
+            )
+        )
+
+    def run_checked(self, workspace: Workspace) -> None:
+        """Check the inputs, then run."""
+        values = [blob.value for blob in self.inputs]
+        for blob in self.inputs:
+            if blob.value is EMPTY:
+                raise MissingBlobError(
+                    f"input blob '{blob.name}' holds nothing yet: feed it, or run the net that writes it.",
+                    blob=blob.name,
+                )
+        self.operator.check_inputs(values)
+        if self.operator.run is not None:
+            self.operator.run(workspace, self.inputs, self.outputs)
+            return
+        made = self.kernel(*values)
+        if not isinstance(made, (tuple, list)):
+            made = (made,)
+        for blob, value in zip(self.outputs, made, strict=False):
+            blob.value = value
+
+
+def _input_blob(name: str, op: Op, workspace: Workspace) -> Blob:
+    blob = workspace.find(name)
+    if blob is None:
+        raise MissingBlobError(
+            f"input blob '{name}' does not exist: no earlier operator writes it and the workspace does not have it."
+            f"{near_matches(name, workspace.names())} Feed it, or run the net that makes it first.",
+            op=str(op),
+            blob=name,
+        )
+    return blob
+
+
+class Plan:
+    """A net bound to a workspace. ``run()`` runs it.
+
+    Raises (when made):
+        UnknownOperatorError, MissingBlobError, ArgumentError, ArityError, DeviceError: what does not
+        fit, naming the net, the operator and the blob. Blobs made before the failure stay, empty.
+    """
+
+    def __init__(self, net: Net, workspace: Workspace) -> None:
+        self.net = net
+        self.workspace = workspace
+        self.steps: list[Step] = []
+        for op in net.ops:
+            try:
+                self.steps.append(Step(op, net, workspace))
+            except NetError as error:
+                raise error.at(net=net.name, op=str(op))
+        self._seal()
+
+    @property
+    def name(self) -> str:
+        """The net's name."""
+        return self.net.name
+
+    def _seal(self) -> None:
+        self._flat = _flat_function(self.steps, self.workspace)
+        self._bound_at = self.workspace.layout_epoch
+        self._checked_at = -1
+
+    def _bind_again(self) -> None:
+        """Blobs were removed or linked since: look all of them up again; operators keep their state."""
+        for step in self.steps:
+            try:
+                step.bind(self.workspace)
+            except NetError as error:
+                raise error.at(net=self.net.name, op=str(step.operator.op))
+        self._seal()
+
+    def run(self, times: int = 1) -> None:
+        """Run the net.
+
+        Raises:
+            NetError: an operator refused its inputs or failed; names net, operator and blobs. What
+            operators before it wrote stays written.
+        """
+        with torch.no_grad():
+            for _ in range(times):
+                if self._checked_at != self.workspace.epoch:
+                    self._run_checked()
+                else:
+                    self._run_fast()
+
+    def _run_checked(self) -> None:
+        if self._bound_at != self.workspace.layout_epoch:
+            self._bind_again()
+        epoch = self.workspace.epoch
+        for step in self.steps:
+            try:
+                step.run_checked(self.workspace)
+            except Exception as error:
+                raise self._explain(step, error) from error
+        self._checked_at = epoch
+
+    def _run_fast(self) -> None:
+        try:
+            self._flat()
+        except Exception as error:
+            raise self._explain(self._failed_step(error), error) from error
+
+    def _failed_step(self, error: BaseException) -> Step:
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code is self._flat.__code__:
+                return self.steps[trace.tb_lineno - 2]
+            trace = trace.tb_next
+        raise error
+
+    def _explain(self, step: Step, error: Exception) -> Exception:
+        """The error to raise instead: one that names the net and the operator."""
+        if isinstance(error, NetError):
+            return error.at(net=self.net.name, op=str(step.operator.op))
+        if isinstance(error, FreshpotError):
+            return error
+        inputs = ", ".join(f"'{b.name}' {describe(b.value)}" for b in step.inputs) or "none"
+        return KernelError(
+            f"{type(error).__name__}: {error} Inputs: {inputs}.", net=self.net.name, op=str(step.operator.op)
+        )
+
+    def time(self, runs: int = 1) -> list[float]:
+        """Seconds that each operator takes, on average over ``runs``."""
+        spent = [0.0] * len(self.steps)
+        with torch.no_grad():
+            for _ in range(runs):
+                for i, step in enumerate(self.steps):
+                    start = time.perf_counter()
+                    step.run_checked(self.workspace)
+                    spent[i] += time.perf_counter() - start
+        return [s / runs for s in spent]
+
+
+def _flat_function(steps: Sequence[Step], workspace: Workspace) -> Callable[[], None]:
+    """One function with one line a step; line n + 2 of its source is step n."""
+    names: dict[str, Any] = {"ws": workspace}
+    blob_names: dict[int, str] = {}
+
+    def value_of(blob: Blob) -> str:
+        name = blob_names.setdefault(id(blob), f"b{len(blob_names)}")
+        names[name] = blob
+        return f"{name}.value"
+
+    lines = ["def run():"]
+    for i, step in enumerate(steps):
+        names[f"k{i}"] = step.kernel
+        if step.operator.run is not None:
+            names[f"i{i}"], names[f"o{i}"] = step.inputs, step.outputs
+            lines.append(f"    k{i}(ws, i{i}, o{i})")
+            continue
+        call = f"k{i}({', '.join(value_of(b) for b in step.inputs)})"
+        targets = [value_of(b) for b in step.outputs]
+        if len(targets) == 0:
+            lines.append(f"    {call}")
+        elif len(targets) == 1 and len(step.operator.outputs) == 1 and not step.operator.outputs[0].many:
+            lines.append(f"    {targets[0]} = {call}")
+        else:
+            lines.append(
+                f"    {', '.join(targets)}{',' if len(targets) == 1 else ''} = first({call}, {len(targets)})"
+            )
+    lines.append("    return None")
+    names["first"] = _first
+    exec(compile("\n".join(lines), "<plan>", "exec"), names)
+    return names["run"]
+
+
+def _first(made: Any, count: int) -> Any:
+    if not isinstance(made, (tuple, list)):
+        made = (made,)
+    return made if len(made) == count else made[:count]

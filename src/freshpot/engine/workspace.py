@@ -1,0 +1,204 @@
+"""Workspaces: named blobs and the nets that were created over them.
+
+Owned here: blob lookup, creation, removal; the nets of a workspace. Who calls it: doors, operators that
+work on a workspace (control flow, files), tests.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from freshpot.engine.blob import Blob
+from freshpot.engine.plan import Plan
+from freshpot.errors import DTypeError, MissingBlobError, NameClashError, NetError, near_matches
+from freshpot.net.net import Net
+from freshpot.net.op import Op
+
+
+class Workspace:
+    """Named blobs, and nets over them.
+
+    Args:
+        root: folder for files that operators write (``Print(to_file=1)`` …); made when needed.
+            None: a temporary folder, made when first asked for.
+        parent: a workspace whose blobs are seen from here too. New blobs are made here.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None, parent: Workspace | None = None) -> None:
+        self._blobs: dict[str, Blob] = {}
+        self._root = os.fspath(root) if root is not None else None
+        self.parent = parent
+        self.nets: dict[str, Plan] = {}
+        #: goes up when shapes or types were changed from outside: plans check their inputs again
+        self.epoch = 0
+        #: goes up when blobs were removed or linked: plans look their blobs up again
+        self.layout_epoch = 0
+
+    # ---- blobs ---------------------------------------------------------------------------------
+    @property
+    def root(self) -> str:
+        """The folder for files that operators write."""
+        if self._root is None:
+            self._root = self.parent.root if self.parent else tempfile.mkdtemp(prefix="freshpot-")
+        os.makedirs(self._root, exist_ok=True)
+        return self._root
+
+    def find(self, name: str) -> Blob | None:
+        """The blob of that name here or in a parent, or None."""
+        ws: Workspace | None = self
+        while ws is not None:
+            found = ws._blobs.get(name)
+            if found is not None:
+                return found
+            ws = ws.parent
+        return None
+
+    def create(self, name: str) -> Blob:
+        """The blob of that name; made here, empty, if there is none here or in a parent."""
+        return self.find(name) or self.create_local(name)
+
+    def create_local(self, name: str) -> Blob:
+        """The blob of that name in this very workspace, made if there is none, parents or not."""
+        return self._blobs.setdefault(name, Blob(name))
+
+    def link(self, name: str, blob: Blob) -> None:
+        """Let ``name`` mean a blob of another workspace here."""
+        self._blobs[name] = blob
+        self._layout_changed()
+
+    def remove(self, name: str) -> bool:
+        """Remove a blob; False if there was none. Plans that use it notice at their next run."""
+        self._layout_changed()
+        return self._blobs.pop(name, None) is not None
+
+    def _layout_changed(self) -> None:
+        self.epoch += 1
+        self.layout_epoch += 1
+
+    def names(self) -> list[str]:
+        """Names of all blobs seen from here, sorted, the parents' included."""
+        own = set(self._blobs)
+        return sorted(own.union(self.parent.names()) if self.parent else own)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def get(self, name: str) -> Any:
+        """What the blob holds: a tensor, an array of strings, or another object. No copy.
+
+        Raises:
+            MissingBlobError: there is no such blob, or nothing was written to it yet.
+        """
+        blob = self.find(name)
+        if blob is None:
+            raise MissingBlobError(
+                f"there is no blob '{name}' in the workspace.{near_matches(name, self.names())}", blob=name
+            )
+        if blob.empty:
+            raise MissingBlobError(
+                f"blob '{name}' holds nothing yet: feed it, or run the net that writes it.", blob=name
+            )
+        return blob.value
+
+    def feed(self, name: str, value: Any) -> Blob:
+        """Put a value into a blob, made if needed. Arrays and tensors are copied.
+
+        Raises:
+            DTypeError: a numpy array of a type that tensors do not have.
+        """
+        blob = self.create(name)
+        new = own_copy(name, value)
+        if _signature(blob.value) != _signature(new):
+            self.epoch += 1
+        blob.value = new
+        return blob
+
+    # ---- nets ----------------------------------------------------------------------------------
+    def create_net(self, net: Net, overwrite: bool = False) -> Plan:
+        """Bind a net to this workspace under its name, for running it many times.
+
+        Raises:
+            NameClashError: a net of that name exists and ``overwrite`` is not set.
+            NetError: what is wrong with the net; the workspace stays usable.
+        """
+        if not net.name:
+            raise NetError("the net has no name; give it one to create it (or run it once).")
+        if net.name in self.nets and not overwrite:
+            raise NameClashError(
+                "a net of this name exists already in the workspace."
+                " Pass overwrite=True to replace it, or give the net another name.",
+                net=net.name,
+            )
+        plan = self.nets[net.name] = Plan(net, self)
+        return plan
+
+    def net(self, name: str) -> Plan:
+        """A net that was created before.
+
+        Raises:
+            NetError: there is none of that name.
+        """
+        if name not in self.nets:
+            raise NetError(
+                f"there is no net '{name}' in the workspace.{near_matches(name, self.nets)}"
+                " Create it with CreateNet first."
+            )
+        return self.nets[name]
+
+    def run_once(self, net: Net) -> None:
+        """Bind a net, run it, forget it. Its blobs stay."""
+        Plan(net, self).run()
+
+    def run_op(self, op: Op) -> None:
+        """Run a single operator."""
+        self.run_once(Net(ops=[op]))
+
+
+def own_copy(name: str, value: Any) -> Any:
+    """A copy of a value that a blob may own: numpy arrays become tensors, text arrays arrays of bytes."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "OSU":
+            return _string_array(name, value)
+        try:
+            return torch.from_numpy(np.array(value, order="C", dtype=value.dtype.newbyteorder("=")))
+        except TypeError as error:
+            raise DTypeError(
+                f"blob '{name}': numpy type {value.dtype} is not a tensor type; convert it with astype().",
+                blob=name,
+            ) from error
+    return value
+
+
+def _string_array(name: str, value: np.ndarray) -> np.ndarray:
+    flat = [_as_bytes(name, v) for v in value.ravel().tolist()]
+    made = np.empty(len(flat), dtype=object)
+    made[:] = flat
+    return made.reshape(value.shape)
+
+
+def _as_bytes(name: str, value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    raise DTypeError(
+        f"blob '{name}': an array of objects may hold only text and bytes, found {type(value).__name__}.",
+        blob=name,
+    )
+
+
+def _signature(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, torch.Tensor):
+        return (value.dtype, value.shape, value.device)
+    return (type(value), getattr(value, "shape", None))

@@ -1,0 +1,141 @@
+"""Every error freshpot raises, in one tree.
+
+::
+
+    FreshpotError
+    ├── FormatError           (also ValueError)      a file or byte string cannot be read
+    ├── DataError             (also ValueError)      a data set is missing, incomplete or inconsistent
+    ├── NotSupportedError     (also NotImplementedError)  known, but not done by freshpot; says why
+    ├── DeviceError           (also RuntimeError)    the device asked for is not there
+    └── NetError              (also RuntimeError)    something is wrong with a net, an operator or a blob
+        ├── UnknownOperatorError     no operator of that type (with near matches)
+        ├── MissingBlobError  (also KeyError)   a blob that is not there, or holds nothing yet
+        ├── NameClashError           a net of that name exists already
+        ├── ArgumentError     (also ValueError) an operator's argument is missing, or of the wrong type or value
+        ├── ArityError        (also ValueError) an operator has too few or too many inputs or outputs
+        ├── ShapeError        (also ValueError) shapes that do not fit
+        ├── DTypeError        (also TypeError)  an element type that the operator does not take
+        ├── GradientError            a gradient that cannot be built
+        └── KernelError              an operator failed while it ran
+
+``NetError`` is a ``RuntimeError`` because that is what the original Caffe2 raised, so programs that
+catch it keep working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FreshpotError(Exception):
+    """Base class of every error that freshpot raises on purpose."""
+
+
+class FormatError(FreshpotError, ValueError):
+    """A file or byte string cannot be read.
+
+    Args:
+        message: what was expected and what was found.
+        path: the file, if there is one.
+        where: offset, line or record in it, in words ("offset 16", "record 3").
+    """
+
+    def __init__(self, message: str, *, path: object = None, where: str | None = None) -> None:
+        place = ": ".join(str(part) for part in (path, where) if part is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.path = path
+        self.where = where
+
+
+class DataError(FreshpotError, ValueError):
+    """A data set is missing, incomplete or inconsistent."""
+
+
+class NotSupportedError(FreshpotError, NotImplementedError):
+    """Something the original knows and freshpot does not do (yet). The message says why."""
+
+
+class DeviceError(FreshpotError, RuntimeError):
+    """The device that was asked for is not there."""
+
+
+class NetError(FreshpotError, RuntimeError):
+    """Something is wrong with a net, one of its operators, or a blob.
+
+    Args:
+        message: what was found, what was expected, what to do.
+        net: name of the net, if known.
+        op: one-line description of the operator, if known.
+        blob: name of the blob, if known.
+
+    ``net``, ``op`` and ``blob`` may be filled in by an outer frame that knows them
+    (:meth:`at`); ``str()`` always shows the fullest account.
+    """
+
+    def __init__(
+        self, message: str, *, net: str | None = None, op: str | None = None, blob: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.net = net
+        self.op = op
+        self.blob = blob
+
+    def at(self, *, net: str | None = None, op: str | None = None) -> NetError:
+        """Fill in the place that an inner frame did not know; returns self."""
+        self.net = self.net or net
+        self.op = self.op or op
+        return self
+
+    def __str__(self) -> str:
+        place = []
+        if self.net:
+            place.append(f"net '{self.net}'")
+        if self.op:
+            place.append(self.op)
+        return ": ".join([*place, self.message])
+
+
+class UnknownOperatorError(NetError):
+    """No operator of that type."""
+
+
+class MissingBlobError(NetError, KeyError):
+    """A blob that does not exist, or holds nothing yet."""
+
+
+class NameClashError(NetError):
+    """A net of that name exists already."""
+
+
+class ArgumentError(NetError, ValueError):
+    """An operator's argument is missing, or of the wrong type or value."""
+
+
+class ArityError(NetError, ValueError):
+    """An operator has too few or too many inputs or outputs, or an illegal in-place pair."""
+
+
+class ShapeError(NetError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class DTypeError(NetError, TypeError):
+    """An element type that the operator does not take."""
+
+
+class GradientError(NetError):
+    """A gradient that cannot be built."""
+
+
+class KernelError(NetError):
+    """An operator failed while it ran."""
+
+
+def near_matches(name: str, known: Iterable[str], count: int = 3) -> str:
+    """A sentence with the nearest known names, or nothing: ``" Did you mean Conv, ConvTranspose?"``."""
+    known = list(known)
+    lower = {k.lower(): k for k in known}
+    found = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, n=count, cutoff=0.6)]
+    return f" Did you mean {', '.join(found)}?" if found else ""

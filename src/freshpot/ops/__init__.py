@@ -1,0 +1,1 @@
+"""Operators: one definition each, one family a folder. The only maths in the house."""

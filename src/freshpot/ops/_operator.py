@@ -1,0 +1,293 @@
+"""The base class of every operator: one definition from which everything else is derived.
+
+Owned here: what a definition is and how it is bound to one call of it in a net.
+Who calls it: every module in this folder (it subclasses), and the engine (it binds and runs).
+
+A definition is a class whose name is the operator's type::
+
+    class Elu(Operator):
+        '''Y = X where X > 0, else alpha * (exp(X) - 1), elementwise.'''
+
+        inputs = (Port("X", FLOAT),)
+        outputs = (Port("Y"),)
+        args = (Arg("alpha", float, 1.0, "scale of the negative side"),)
+        inplace = ((0, 0),)
+
+        def kernel(self, X):
+            return torch.where(X > 0, X, self.alpha * torch.expm1(X))
+
+        @gradient("Y dY -> dX", inplace=((1, 0),))
+        def backward(self, Y, dY):
+            return torch.where(Y > 0, dY, dY * (Y + self.alpha))
+
+From these lines come the schema, argument checking, shape and type inference (the kernel run on
+tensors without data), the gradient operator ``EluGradient`` and the rule that makes it, the
+catalogue entry, and the list of reference cases that test it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import torch
+
+from freshpot.errors import ArityError, DTypeError, ShapeError
+from freshpot.net import registry
+from freshpot.net.grads import Rule, same_name_rule
+from freshpot.net.op import Device, Op
+from freshpot.net.schema import Arg, Port, check_arity
+from freshpot.ops.dtypes import TORCH, describe, name_of
+
+if TYPE_CHECKING:
+    from freshpot.engine.workspace import Blob, Workspace
+
+Values = Sequence[Any]
+
+#: for `Operator.inplace`: every output may be the same blob as any input
+ANY_PAIR = "any"
+
+
+class Operator:
+    """One operator type. Subclasses declare; an instance is one call of it, bound to its arguments.
+
+    A subclass gives a ``kernel`` - a pure function of its inputs - or, where an operator works on
+    the workspace itself (control flow, files, databases), a ``run``.
+
+    **Kernels.** ``kernel(self, *inputs)`` takes what the input blobs hold, in order (left-out
+    optional inputs are not passed), and returns the output, or a tuple of outputs (extra ones are
+    dropped). It changes no input and returns fresh tensors, never a view of an input. Arguments are
+    attributes under their own names. ``kernel_inplace`` may be given for operators whose outputs
+    overwrite their inputs: it is used where the net names the same blob on both sides of every
+    ``inplace`` pair, writes into those inputs, and returns them.
+
+    **Checks.** Ports state element types and shapes; ``check`` adds what they cannot say. Both run
+    when the inputs' shapes or types are new, not at every run.
+    """
+
+    #: the operator's type; the class name unless set
+    type: ClassVar[str]
+    inputs: ClassVar[tuple[Port, ...]] = ()
+    outputs: ClassVar[tuple[Port, ...]] = ()
+    args: ClassVar[tuple[Arg, ...]] = ()
+    #: pairs (input, output) that may be the same blob; ANY_PAIR allows all
+    inplace: ClassVar[tuple[tuple[int, int], ...] | str] = ()
+    #: pairs (input, output) that must be the same blob
+    must_inplace: ClassVar[tuple[tuple[int, int], ...]] = ()
+    #: rule that makes the gradient operators, if there are any
+    gradient_rule: ClassVar[Rule | None] = None
+    #: why there is no gradient, if there is none
+    no_gradient: ClassVar[str] = "the original defines none either"
+    #: True where the gradient simply does not flow: asking for it yields none instead of an error
+    gradient_stops: ClassVar[bool] = False
+    #: where it comes from: the original's file, a paper
+    source: ClassVar[str] = ""
+
+    op: Op
+    device: torch.device
+
+    kernel: Callable[..., Any]
+    kernel_inplace: Callable[..., Any] | None = None
+    run: Callable[[Workspace, Sequence[Blob], Sequence[Blob]], None] | None = None
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if abstract:
+            return
+        if "type" not in cls.__dict__:
+            cls.type = cls.__name__
+        for member in list(cls.__dict__.values()):
+            if isinstance(member, _GradientMethod):
+                member.attach(cls)
+        registry.add(cls)
+
+    def __init__(self, op: Op, device: torch.device | None = None) -> None:
+        check_arity(op, self.inputs, self.outputs)
+        self._check_inplace(op)
+        self.op = op
+        self.device = device or torch.device("cpu")
+        self.num_inputs = len(op.inputs)
+        self.num_outputs = len(op.outputs)
+        for arg in self.args:
+            setattr(self, arg.name, arg.read(op))
+        self.setup()
+
+    # ---- holes for subclasses ------------------------------------------------------------------
+    def setup(self) -> None:
+        """Called once, after the arguments are set: derive what the kernel needs, check arguments."""
+
+    def check(self, *inputs: Any) -> None:
+        """Raise a typed error if the inputs' shapes, types or number do not fit (no data is read)."""
+
+    def infer(self, *inputs: Any) -> Values | None:
+        """Outputs as tensors without data (device ``meta``) for such inputs; None where not knowable.
+
+        Derived from the kernel; override it where the kernel reads the data to know the shape.
+        """
+        if self.run is not None:
+            return None
+        made = self.kernel(*inputs)
+        return made if isinstance(made, (tuple, list)) else (made,)
+
+    # ---- for subclasses ------------------------------------------------------------------------
+    def has(self, argument: str) -> bool:
+        """True if the net gives this argument, rather than leaving its default."""
+        return argument in self.op.args
+
+    def refuse(self, message: str, error: type[Exception] = ShapeError) -> NoReturn:
+        """Raise ``error`` (a ShapeError unless said otherwise), naming this operator."""
+        raise error(message, op=str(self.op))  # type: ignore[call-arg]
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """Source of random numbers: the device option's seed, if one is given; None: torch's own."""
+        seed = self.op.device.random_seed if self.op.device else None
+        if not seed:
+            return None
+        if not hasattr(self, "_generator"):
+            self._generator = torch.Generator(self.device).manual_seed(seed)
+        return self._generator
+
+    # ---- for the engine ------------------------------------------------------------------------
+    def check_inputs(self, values: Values) -> None:
+        """Check the inputs against the ports, then against ``check``.
+
+        Raises:
+            DTypeError, ShapeError: with the port, the blob, what came and what is wanted.
+        """
+        symbols: dict[str, tuple[int, str]] = {}
+        for port, blob, value in zip(expand(self.inputs, len(values)), self.op.inputs, values, strict=False):
+            if port.dtypes:
+                self._check_dtype(port, blob, value)
+            if port.shape != "...":
+                self._check_shape(port, blob, value, symbols)
+        self.check(*values)
+
+    def _check_dtype(self, port: Port, blob: str, value: Any) -> None:
+        found = name_of(value)
+        if found not in port.dtypes:
+            raise DTypeError(
+                f"input {port.name} must be {' or '.join(port.dtypes)}, but blob '{blob}' is {describe(value)}."
+                + (" Use Cast to convert it." if found in TORCH else ""),
+                op=str(self.op),
+                blob=blob,
+            )
+
+    def _check_shape(self, port: Port, blob: str, value: Any, symbols: dict[str, tuple[int, str]]) -> None:
+        shape = list(value.shape)
+        wanted = port.shape.split()
+        if "..." in wanted:
+            at = wanted.index("...")
+            rest = len(wanted) - 1
+            if len(shape) >= rest:
+                shape = shape[:at] + shape[len(shape) - (rest - at) :] if rest else []
+                wanted.pop(at)
+        if len(shape) == len(wanted) and all(
+            _agrees(symbol, size, symbols, port.name) for symbol, size in zip(wanted, shape, strict=True)
+        ):
+            return
+        known = "; ".join(f"{s} = {n} (from {whose})" for s, (n, whose) in symbols.items() if s in wanted)
+        raise ShapeError(
+            f"input {port.name} must have shape ({', '.join(port.shape.split())})"
+            + (f" with {known}" if known else "")
+            + f", but blob '{blob}' is {describe(value)}.",
+            op=str(self.op),
+            blob=blob,
+        )
+
+    def _check_inplace(self, op: Op) -> None:
+        for i, j in self.must_inplace:
+            if i < len(op.inputs) and j < len(op.outputs) and op.inputs[i] != op.outputs[j]:
+                raise ArityError(
+                    f"output {j} must be the same blob as input {i} ('{op.inputs[i]}'), got '{op.outputs[j]}'.",
+                    op=str(op),
+                )
+        if self.inplace == ANY_PAIR:
+            return
+        allowed = {*self.inplace, *self.must_inplace}
+        for j, blob in enumerate(op.outputs):
+            for i, other in enumerate(op.inputs):
+                if blob == other and (i, j) not in allowed:
+                    raise ArityError(
+                        f"output {j} may not be the same blob as input {i} ('{blob}'). Give it another name.",
+                        op=str(op),
+                    )
+
+    @classmethod
+    def documentation(cls) -> str:
+        """The definition's docstring, dedented."""
+        return inspect.cleandoc(cls.__dict__.get("__doc__") or "")
+
+
+def expand(ports: tuple[Port, ...], count: int) -> Iterable[Port]:
+    """One port for each of ``count`` blobs: a port that stands for many is repeated as needed."""
+    fixed = sum(1 for p in ports if not p.many)
+    for port in ports:
+        yield from [port] * (max(0, count - fixed) if port.many else 1)
+
+
+def _agrees(symbol: str, size: int, symbols: dict[str, tuple[int, str]], port: str) -> bool:
+    if symbol == "*":
+        return True
+    if symbol.isdigit():
+        return int(symbol) == size
+    return symbols.setdefault(symbol, (size, port))[0] == size
+
+
+class _GradientMethod:
+    """A kernel for the gradient operator, written as a method of the forward operator."""
+
+    def __init__(self, method: Callable[..., Any], signature: str, options: dict[str, Any]) -> None:
+        self.method = method
+        self.signature = signature
+        self.options = options
+
+    def attach(self, forward: type[Operator]) -> None:
+        """Define the gradient operator and give the forward operator its rule."""
+        name = self.options.get("type") or f"{forward.type}Gradient"
+        inputs, _, outputs = self.signature.partition("->")
+        names = ([p.name for p in forward.inputs], [p.name for p in forward.outputs])
+        if forward.__dict__.get("gradient_rule") is None:
+            forward.gradient_rule = staticmethod(same_name_rule(name, inputs, outputs, names))  # type: ignore[assignment]
+        members = {
+            "__doc__": f"Gradient of {forward.type}.",
+            "__module__": forward.__module__,
+            "type": name,
+            "inputs": tuple(_gradient_port(forward, n) for n in inputs.split()),
+            "outputs": tuple(Port(n, optional=i > 0) for i, n in enumerate(outputs.split())),
+            "inplace": self.options.get("inplace", ()),
+            "kernel": self.method,
+            "kernel_inplace": None,
+            "check": self.options.get("check") or Operator.check,
+            "gradient_rule": None,
+            "no_gradient": "it is itself a gradient",
+        }
+        type(name, (forward,), members)
+
+
+def _gradient_port(forward: type[Operator], name: str) -> Port:
+    """Port of a gradient operator: like the forward port of that name, or (``dX``) like X."""
+    ports = {p.name: p for p in (*forward.outputs, *forward.inputs)}
+    if name in ports:
+        found = ports[name]
+    else:
+        found = ports.get(name.removeprefix("d"), Port(name))
+    return Port(name, found.dtypes, optional=found.optional, many=found.many, at_least=found.at_least)
+
+
+def gradient(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Mark a method as the kernel of the gradient operator.
+
+    ``signature`` says what it takes and makes, by port names, in the original's order:
+    ``"X W dY -> dW db dX"``. Options: ``type`` (default: the forward's type + "Gradient"),
+    ``inplace`` (pairs of the gradient operator), ``check`` (its extra checks).
+
+    The gradient operator has the forward's arguments and methods. If the forward operator sets
+    ``gradient_rule`` itself, that rule is kept and only the operator is defined.
+    """
+
+    def mark(method: Callable[..., Any]) -> Any:
+        return _GradientMethod(method, signature, options)
+
+    return mark

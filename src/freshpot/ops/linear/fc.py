@@ -1,0 +1,61 @@
+"""Fully connected layer."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops._operator import Operator, gradient
+
+
+class FC(Operator):
+    """Y = X W^T + b, with X and W flattened to matrices at an axis.
+
+    Shapes:   X: (M, K), or more dimensions, split into M and K before ``axis``; W: (N, K), split before
+              ``axis_w``; b: (N,) -> Y: X's dimensions before ``axis``, then N
+    Raises:   ShapeError if K of X and W differ, or b is not (N,).
+    Source:   caffe2/operators/fully_connected_op.h
+    """
+
+    inputs = (Port("X", FLOAT), Port("W", FLOAT), Port("b", FLOAT))
+    outputs = (Port("Y"),)
+    args = (
+        Arg("axis", int, 1, "first dimension of X that counts as features; may be negative"),
+        Arg("axis_w", int, 1, "first dimension of W that counts as input features; may be negative"),
+    )
+
+    def _axis(self, axis: int, ndim: int) -> int:
+        return axis + ndim if axis < 0 else axis
+
+    def _features(self, X: Tensor) -> int:
+        return math.prod(X.shape[self._axis(self.axis, X.dim()) :])
+
+    def _matrix(self, W: Tensor) -> Tensor:
+        return W if W.dim() == 2 else W.reshape(-1, math.prod(W.shape[self._axis(self.axis_w, W.dim()) :]))
+
+    def check(self, X: Tensor, W: Tensor, b: Tensor) -> None:
+        K, (N, K_w) = self._features(X), self._matrix(W).shape
+        if K != K_w:
+            self.refuse(
+                f"input X {tuple(X.shape)} has {K} features from axis {self.axis} on, "
+                f"the weight W {tuple(W.shape)} wants {K_w}."
+            )
+        if tuple(b.shape) != (N,):
+            self.refuse(f"bias b must have shape ({N},), as W has {N} rows; got {tuple(b.shape)}.")
+
+    def kernel(self, X: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        W = self._matrix(W)
+        Y = torch.addmm(b, X.reshape(-1, W.shape[1]), W.t())
+        return Y.view(*X.shape[: self._axis(self.axis, X.dim())], W.shape[0])
+
+    @gradient("X W dY -> dW db dX")
+    def backward(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:
+        matrix = self._matrix(W)
+        N, K = matrix.shape
+        dY = dY.reshape(-1, N)
+        dW = torch.mm(dY.t(), X.reshape(-1, K)).view(W.shape)
+        db = dY.sum(0)
+        return (dW, db) if self.num_outputs < 3 else (dW, db, torch.mm(dY, matrix).view(X.shape))

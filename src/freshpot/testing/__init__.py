@@ -1,0 +1,1 @@
+"""Checks that operators, nets and doors must meet, for the tests and for `freshpot conformance`."""

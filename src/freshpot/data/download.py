@@ -14,6 +14,7 @@ import os
 import queue
 import sys
 import threading
+import time
 import urllib.parse
 import urllib.request
 import zlib
@@ -73,24 +74,19 @@ def _probe(file: RemoteFile, mirrors: Sequence[str]) -> tuple[str, bytes]:
 
     for mirror in mirrors:
         threading.Thread(target=ask, args=(mirror,), daemon=True, name=f"probe {mirror}").start()
-    failures = dict.fromkeys((_host(mirror) for mirror in mirrors), "no answer")
-    deadline = threading.Event()
-    timer = threading.Timer(PROBE_SECONDS, deadline.set)
-    timer.daemon = True
-    timer.start()
-    left = len(mirrors)
-    while left and not deadline.is_set():
+    failures = dict.fromkeys(map(_host, mirrors), "no answer")
+    deadline = time.monotonic() + PROBE_SECONDS
+    for _ in mirrors:
         try:
-            mirror, data, why = answers.get(timeout=0.1)
+            mirror, data, why = answers.get(timeout=max(deadline - time.monotonic(), 0))
         except queue.Empty:
-            continue
+            break
         if data is not None:
-            timer.cancel()
             return mirror, data
         failures[_host(mirror)] = why
-        left -= 1
-    timer.cancel()
-    raise DataError("no mirror could be used: " + "; ".join(f"{host}: {why}" for host, why in failures.items()))
+    raise DataError(
+        "no mirror could be used: " + "; ".join(f"{host}: {why}" for host, why in failures.items())
+    )
 
 
 def _from_any(file: RemoteFile, mirrors: Sequence[str]) -> bytes:

@@ -227,7 +227,9 @@ def _read(folder: Path, split: str, limit: int | None) -> MnistSplit:
     _check(images, image_path, (SIDE, SIDE))
     _check(labels, label_path, ())
     if len(images) != len(labels):
-        raise DataError(f"{folder}: {len(images)} images in {image_path.name}, {len(labels)} labels in {label_path.name}")
+        raise DataError(
+            f"{folder}: {len(images)} images in {image_path.name}, {len(labels)} labels in {label_path.name}"
+        )
     if labels.max() >= CLASSES:
         raise DataError(f"{label_path}: labels up to {labels.max()}, expected 0 to {CLASSES - 1}")
     return MnistSplit(images[:limit], labels[:limit], str(folder), split)
@@ -236,4 +238,6 @@ def _read(folder: Path, split: str, limit: int | None) -> MnistSplit:
 def _check(array: NDArray[Any], path: Path, item: tuple[int, ...]) -> None:
     if array.dtype != np.uint8 or array.ndim != 1 + len(item) or array.shape[1:] != item or not len(array):
         wanted = " x ".join(["N", *map(str, item)])
-        raise DataError(f"{path}: holds {array.dtype} of shape {array.shape}, expected uint8 of {wanted}, N > 0")
+        raise DataError(
+            f"{path}: holds {array.dtype} of shape {array.shape}, expected uint8 of {wanted}, N > 0"
+        )

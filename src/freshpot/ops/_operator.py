@@ -36,7 +36,7 @@ import torch
 from freshpot.errors import ArityError, DTypeError, ShapeError
 from freshpot.net import registry
 from freshpot.net.grads import Rule, same_name_rule
-from freshpot.net.op import Device, Op
+from freshpot.net.op import Op
 from freshpot.net.schema import Arg, Port, check_arity
 from freshpot.ops.dtypes import TORCH, describe, name_of
 

@@ -67,7 +67,7 @@ class PinnedBlob(Blob):
     __slots__ = ()
 
     @property
-    def value(self) -> Any:  # type: ignore[override]
+    def value(self) -> Any:
         return self._memory
 
     @value.setter

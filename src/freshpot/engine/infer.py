@@ -41,7 +41,8 @@ def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
                 operator.check_inputs(values)
                 made = operator.infer(*values)
             except NetError as error:
-                raise error.at(net=net.name, op=str(op))
+                error.at(net=net.name, op=str(op))
+                raise
             except (RuntimeError, NotImplementedError, ValueError, TypeError):
                 made = None  # the kernel needs the data to know
         for i, name in enumerate(op.outputs):

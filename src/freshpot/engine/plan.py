@@ -117,7 +117,8 @@ class Plan:
             try:
                 self.steps.append(Step(op, net, workspace))
             except NetError as error:
-                raise error.at(net=net.name, op=str(op))
+                error.at(net=net.name, op=str(op))
+                raise
         self._seal()
 
     @property
@@ -136,7 +137,8 @@ class Plan:
             try:
                 step.bind(self.workspace)
             except NetError as error:
-                raise error.at(net=self.net.name, op=str(step.operator.op))
+                error.at(net=self.net.name, op=str(step.operator.op))
+                raise
         self._seal()
 
     def run(self, times: int = 1) -> None:

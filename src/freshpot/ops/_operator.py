@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
 
-from freshpot.errors import ArityError, DTypeError, ShapeError
+from freshpot.errors import ArityError, DTypeError, NetError, ShapeError
 from freshpot.net import registry
 from freshpot.net.grads import Rule, same_name_rule
 from freshpot.net.op import Op
@@ -87,6 +87,11 @@ class Operator:
     op: Op
     device: torch.device
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, argument: str) -> Any:
+            """Arguments are attributes."""
+
     kernel: Callable[..., Any]
     kernel_inplace: Callable[..., Any] | None = None
     run: Callable[[Workspace, Sequence[Blob], Sequence[Blob]], None] | None = None
@@ -135,9 +140,9 @@ class Operator:
         """True if the net gives this argument, rather than leaving its default."""
         return argument in self.op.args
 
-    def refuse(self, message: str, error: type[Exception] = ShapeError) -> NoReturn:
+    def refuse(self, message: str, error: Callable[..., NetError] = ShapeError) -> NoReturn:
         """Raise ``error`` (a ShapeError unless said otherwise), naming this operator."""
-        raise error(message, op=str(self.op))  # type: ignore[call-arg]
+        raise error(message, op=str(self.op))
 
     @property
     def generator(self) -> torch.Generator | None:
@@ -249,7 +254,7 @@ class _GradientMethod:
         inputs, _, outputs = self.signature.partition("->")
         names = ([p.name for p in forward.inputs], [p.name for p in forward.outputs])
         if forward.__dict__.get("gradient_rule") is None:
-            forward.gradient_rule = staticmethod(same_name_rule(name, inputs, outputs, names))  # type: ignore[assignment]
+            forward.gradient_rule = staticmethod(same_name_rule(name, inputs, outputs, names))
         members = {
             "__doc__": f"Gradient of {forward.type}.",
             "__module__": forward.__module__,

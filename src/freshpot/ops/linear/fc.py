@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -31,10 +29,10 @@ class FC(Operator):
         return axis + ndim if axis < 0 else axis
 
     def _features(self, X: Tensor) -> int:
-        return math.prod(X.shape[self._axis(self.axis, X.dim()) :])
+        return X.shape[self._axis(self.axis, X.dim()) :].numel()
 
     def _matrix(self, W: Tensor) -> Tensor:
-        return W if W.dim() == 2 else W.reshape(-1, math.prod(W.shape[self._axis(self.axis_w, W.dim()) :]))
+        return W if W.dim() == 2 else W.reshape(-1, W.shape[self._axis(self.axis_w, W.dim()) :].numel())
 
     def check(self, X: Tensor, W: Tensor, b: Tensor) -> None:
         K, (N, K_w) = self._features(X), self._matrix(W).shape

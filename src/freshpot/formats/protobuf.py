@@ -136,7 +136,7 @@ class _TableReader:
 
     def _set_type(self, field: descriptor_pb2.FieldDescriptorProto, name: str) -> None:
         if name in _SCALARS:
-            field.type = _SCALARS[name]  # type: ignore[assignment]
+            field.type = _SCALARS[name]
             return
         field.type_name = name if name.startswith(".") else f".{self.file.package}.{name}"
         is_enum = name in self.enums or (name.startswith(".") and _is_enum(name[1:]))
@@ -166,7 +166,7 @@ def _message_class(descriptor: Any, module: str) -> type[Message]:
     if hasattr(message_factory, "GetMessageClass"):
         cls = message_factory.GetMessageClass(descriptor)
     else:  # protobuf before 4.22
-        cls = message_factory.MessageFactory(_POOL).GetPrototype(descriptor)
+        cls = message_factory.MessageFactory(_POOL).GetPrototype(descriptor)  # type: ignore[attr-defined]
     outer = descriptor
     names = [outer.name]
     while outer.containing_type is not None:

@@ -1,14 +1,16 @@
 """Digits as signed distance fields: stroke-drawn by us, and outlines of the fonts matplotlib ships.
 
-A field is a square grid over [-REACH, REACH] in both directions, in units of the digit's height, x to the right
-and y down, origin at the digit's centre. A cell holds the distance to the edge of the ink, negative in ink. Fields are
-smooth, so they can be warped by coarse interpolation, and a stroke is made thicker by adding a number.
+A field is a square grid over [-REACH, REACH] in both directions, in units of the digit's height, x to the
+right and y down, origin at the digit's centre. A cell holds the distance to the edge of the ink, negative in
+ink. Fields are smooth, so they can be warped by coarse interpolation, and a stroke is made thicker by adding
+a number.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,7 +227,9 @@ def _font_field(font: Path, digit: int) -> Array:
     from matplotlib.path import Path as Outline
     from matplotlib.textpath import TextPath
 
-    polygons = TextPath((0, 0), str(digit), size=100, prop=FontProperties(fname=str(font))).to_polygons()
+    polygons: list[Any] = TextPath(
+        (0, 0), str(digit), size=100, prop=FontProperties(fname=str(font))
+    ).to_polygons()
     corners = np.concatenate(polygons)
     low, high = corners.min(0), corners.max(0)
     scale = np.array([1, -1]) / (high[1] - low[1])  # height 1, y down

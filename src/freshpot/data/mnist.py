@@ -1,4 +1,4 @@
-"""MNIST as a data set: found on this machine, else downloaded, else (said aloud) replaced by synthetic digits.
+"""MNIST as a data set: found here, else downloaded, else (said aloud) replaced by synthetic digits.
 
 Where it is looked for, in this order:
 
@@ -109,13 +109,13 @@ def load_mnist(
     """MNIST's training or test half, in file order.
 
     Args:
-        folder: folder with the IDX files (plain or .gz); ``"synthetic"`` for synthetic digits; None to search.
+        folder: with the IDX files (plain or .gz); ``"synthetic"`` for synthetic digits; None to search.
         split: ``"train"`` (60000) or ``"test"`` (10000).
         limit: only the first so many.
         strict: where MNIST cannot be had, raise instead of taking synthetic digits.
 
     Raises:
-        DataError: the named folder lacks the files, files do not belong together, or (strict) no MNIST at all.
+        DataError: the named folder lacks files, files do not fit together, or (strict) no MNIST at all.
         FormatError: a file is broken.
     """
     if split not in STEMS:

@@ -49,7 +49,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         The array, in this machine's byte order, writable.
 
     Raises:
-        FormatError: wrong magic, a shape that the file's size contradicts, truncated, trailing or corrupt data.
+        FormatError: wrong magic, a shape that the file's size contradicts, cut off, trailing or corrupt data.
         OSError: the file cannot be opened.
     """
     with open(path, "rb") as file:
@@ -85,9 +85,7 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
         if Path(path).suffix != ".gz":
             file.write(header + body)
             return
-        with gzip.GzipFile(
-            filename="", mode="wb", fileobj=cast(BinaryIO, file), mtime=0, compresslevel=6
-        ) as packed:
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed:
             packed.write(header + body)
 
 
@@ -123,7 +121,10 @@ def _read_array(file: BinaryIO, most: int, path: object, *, packed: bool) -> NDA
             path=path,
             where=f"offset {start + wanted}",
         )
-    values = raw.view(dtype).reshape(shape)
+    try:
+        values = raw.view(dtype).reshape(shape)
+    except ValueError as error:  # no elements, and other axes beyond what numpy can count
+        raise FormatError(f"no array can have the shape {shape}", path=path, where="offset 4") from error
     return values.astype(dtype.newbyteorder("="), copy=False)
 
 

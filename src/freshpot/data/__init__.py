@@ -1,0 +1,1 @@
+"""Data sets and the stores they live in; imports nothing above ``formats``."""

@@ -1,0 +1,111 @@
+"""`caffe.Blob`: data and diff of one blob, as live numpy views.
+
+Owned here: the pair of engine blobs behind one Caffe blob. Who calls it: layers, nets, users.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from freshpot.engine import Workspace
+from freshpot.engine.blob import Blob as Cell
+from freshpot.errors import ShapeError
+
+#: a blob's diff is the engine blob of this name
+DIFF = "{}@diff"
+
+
+class Blob:
+    """Data and diff, both float32 arrays of one shape.
+
+    ``data`` and ``diff`` are live views: writing to them writes to the blob, and a view that is kept
+    shows later values as long as the shape stays.
+    """
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.name = name
+        self.data_cell: Cell = workspace.create_local(name)
+        self.diff_cell: Cell = workspace.create_local(DIFF.format(name))
+        if self.data_cell.empty:
+            self.data_cell.value = torch.zeros(())
+
+    # ---- shape ---------------------------------------------------------------------------------
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The shape as a tuple."""
+        return tuple(self.data_cell.value.shape)
+
+    @property
+    def shape(self) -> list[int]:
+        """The shape, as pycaffe gives it."""
+        return list(self.dims)
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return math.prod(self.dims)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self.dims) > 4:
+            raise ShapeError(
+                f"num, channels, height and width are for blobs of at most 4 axes; blob '{self.name}' has "
+                f"{len(self.dims)}. Use shape.",
+                blob=self.name,
+            )
+        return self.dims[axis] if axis < len(self.dims) else 1
+
+    num = property(lambda self: self._legacy(0), doc="Size of axis 0 (1 if there is none).")
+    channels = property(lambda self: self._legacy(1), doc="Size of axis 1 (1 if there is none).")
+    height = property(lambda self: self._legacy(2), doc="Size of axis 2 (1 if there is none).")
+    width = property(lambda self: self._legacy(3), doc="Size of axis 3 (1 if there is none).")
+
+    def reshape(self, *shape: int) -> None:
+        """Change the shape. Contents stay where the number of elements stays, else they become zeros.
+
+        Raises:
+            ShapeError: a negative size, or more than 32 axes.
+        """
+        if len(shape) > 32 or any(int(n) < 0 for n in shape):
+            raise ShapeError(f"blob '{self.name}' cannot have shape {shape}.", blob=self.name)
+        self.set_dims(tuple(int(n) for n in shape))
+
+    def set_dims(self, dims: tuple[int, ...]) -> None:
+        """`reshape` for shapes that are known to be right."""
+        if dims == self.dims:
+            return
+        for cell in (self.data_cell, self.diff_cell):
+            if not cell.empty:
+                same = cell.value.numel() == math.prod(dims)
+                cell.value = cell.value.reshape(dims) if same else cell.value.new_zeros(dims)
+
+    # ---- contents ------------------------------------------------------------------------------
+    def diff_tensor(self) -> torch.Tensor:
+        """The diff; zeros if nothing was written to it since the shape changed."""
+        data = self.data_cell.value
+        if self.diff_cell.empty or self.diff_cell.value.shape != data.shape:
+            self.diff_cell.value = torch.zeros_like(data)
+        return self.diff_cell.value
+
+    @property
+    def data(self) -> np.ndarray:
+        """A live view of the data."""
+        return self.data_cell.share()
+
+    @property
+    def diff(self) -> np.ndarray:
+        """A live view of the diff."""
+        self.diff_tensor()
+        return self.diff_cell.share()
+
+    def share_data(self, other: Blob) -> None:
+        """Let this blob's data be ``other``'s from now on (same memory)."""
+        self.data_cell = other.data_cell
+
+    def share_with(self, other: Blob, workspace: Workspace) -> None:
+        """Let data and diff be ``other``'s from now on, also under this blob's names in the workspace."""
+        self.data_cell, self.diff_cell = other.data_cell, other.diff_cell
+        workspace.link(self.name, other.data_cell)
+        workspace.link(DIFF.format(self.name), other.diff_cell)

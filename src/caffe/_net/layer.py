@@ -1,0 +1,307 @@
+"""Layers: how a type is declared, and one layer of a net bound to its blobs and operators.
+
+Owned here: the register of layer types, lowering (LayerParameter -> operators), running one layer.
+Who calls it: `caffe._layers` (declarations), `_net.net`.
+
+A layer type is one short function that states parameters and operators::
+
+    @layer("InnerProduct", bottoms=1, tops=1)
+    def inner_product(l: Lowering) -> None:
+        p = l.param.inner_product_param
+        W = l.weight((p.num_output, count), p.weight_filler)
+        ...
+        l.op("FC", [l.bottom[0], W, b], l.top, axis=axis)
+
+Shapes of tops and the backward pass follow from the operators. A layer that is no arithmetic (data,
+Python layers, files) gives functions instead: ``l.host(forward, backward)`` and ``l.shape_top``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+
+from caffe._net import fillers
+from caffe._net.backward import reverse
+from caffe._net.blob import DIFF, Blob
+from freshpot.engine import Plan, Workspace, infer_shapes
+from freshpot.errors import ArityError, NetError, ShapeError, UnknownOperatorError, near_matches
+from freshpot.net import Net, Op
+
+Count = int | tuple[int, int | None]
+Host = Callable[[], None]
+HostBackward = Callable[[list[bool]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerType:
+    """What is known of a layer type before it is in a net.
+
+    ``bottoms``, ``tops``: exact number, or (fewest, most). ``same_count``: as many tops as bottoms.
+    ``loss``: top 0 has loss weight 1 unless the net says otherwise, and a missing top is made up.
+    ``not_forced``: bottoms that `force_backward` leaves alone (labels).
+    """
+
+    name: str
+    lower: Callable[[Lowering], None]
+    bottoms: Count
+    tops: Count
+    same_count: bool = False
+    loss: bool = False
+    not_forced: tuple[int, ...] = ()
+
+    @property
+    def needed_tops(self) -> int:
+        """Fewest tops."""
+        return self.tops if isinstance(self.tops, int) else self.tops[0]
+
+
+_types: dict[str, LayerType] = {}
+
+
+def layer(
+    name: str,
+    *,
+    bottoms: Count = 1,
+    tops: Count = 1,
+    same_count: bool = False,
+    loss: bool = False,
+    not_forced: tuple[int, ...] = (),
+) -> Callable[[Callable[[Lowering], None]], Callable[[Lowering], None]]:
+    """Declare a layer type; see :class:`LayerType` for the words."""
+
+    def register(lower: Callable[[Lowering], None]) -> Callable[[Lowering], None]:
+        _types[name] = LayerType(name, lower, bottoms, tops, same_count, loss, not_forced)
+        return lower
+
+    return register
+
+
+def layer_types() -> dict[str, LayerType]:
+    """Every layer type, by name."""
+    import caffe._layers as package
+
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    return dict(sorted(_types.items()))
+
+
+def find_type(name: str) -> LayerType:
+    """The layer type of that name.
+
+    Raises:
+        UnknownOperatorError: there is none; the message names near matches.
+    """
+    if name not in _types and name not in layer_types():
+        raise UnknownOperatorError(f"there is no layer type '{name}'.{near_matches(name, _types)}")
+    return _types[name]
+
+
+class Lowering:
+    """What a layer type's function works with: the layer's description in, operators out."""
+
+    def __init__(self, owner: Layer) -> None:
+        self._layer = owner
+        self.param = owner.param
+        self.bottom = [b.name for b in owner.bottoms]
+        self.top = [b.name for b in owner.tops]
+        self.shapes = [b.dims for b in owner.bottoms]
+        self.train = owner.train
+        self.workspace = owner.workspace
+        self.ops: list[Op] = []
+        self.backward_ops: list[Op] | None = None
+        self._weights = 0
+
+    @property
+    def layer(self) -> Layer:
+        """The layer itself; state that lives across reshapes may be kept in ``layer.state``."""
+        return self._layer
+
+    def weight(self, shape: Sequence[int], filler: Any = None, shared_ok: bool = False) -> str:
+        """Declare the next parameter blob; made and filled (zeros without a filler) the first time."""
+        name = self._layer.weight(self._weights, tuple(int(n) for n in shape), filler)
+        self._weights += 1
+        return name
+
+    def op(self, type: str, inputs: Sequence[str], outputs: Sequence[str], **args: Any) -> list[str]:
+        """Append an operator; returns its outputs. Arguments that are None are left out."""
+        given = {k: v for k, v in args.items() if v is not None}
+        self.ops.append(Op(type, list(inputs), list(outputs), given, name=self._layer.name))
+        return list(outputs)
+
+    def backward_op(self, type: str, inputs: Sequence[str], outputs: Sequence[str], **args: Any) -> None:
+        """Append an operator to a backward pass of the layer's own, used instead of the derived one."""
+        self.backward_ops = [*(self.backward_ops or []), Op(type, list(inputs), list(outputs), dict(args))]
+
+    def temp(self, name: str) -> str:
+        """A blob name that is this layer's own."""
+        return f"{self._layer.name}/{name}"
+
+    def host(self, forward: Host, backward: HostBackward | None = None) -> None:
+        """Let Python functions do the work. ``backward`` is given which bottoms want a diff."""
+        self._layer.host_forward, self._layer.host_backward = forward, backward
+
+    def shape_top(self, i: int, shape: Sequence[int]) -> None:
+        """Set the shape of top i (needed only where no operator makes it)."""
+        self._layer.tops[i].set_dims(tuple(int(n) for n in shape))
+
+    def axis(self, axis: int, bottom: int = 0) -> int:
+        """An axis of a bottom, counted from the front; negative ones count from the end.
+
+        Raises:
+            ShapeError: the bottom has no such axis.
+        """
+        ndim = len(self.shapes[bottom])
+        if not -ndim <= axis < ndim:
+            self.refuse(
+                f"axis {axis} is out of range for bottom '{self.bottom[bottom]}' {self.shapes[bottom]}."
+            )
+        return axis % ndim if ndim else 0
+
+    def refuse(self, message: str, error: type[NetError] = ShapeError) -> NoReturn:
+        """Raise ``error``; the net adds which layer and where."""
+        raise error(message)
+
+
+class Layer:
+    """One layer of a net. What pycaffe shows of it is ``type`` and ``blobs``."""
+
+    def __init__(
+        self,
+        kind: LayerType,
+        param: Any,
+        workspace: Workspace,
+        bottoms: list[Blob],
+        tops: list[Blob],
+        train: bool,
+    ) -> None:
+        self.kind = kind
+        self.param = param
+        self.name: str = param.name
+        self.type: str = param.type
+        self.workspace = workspace
+        self.bottoms = bottoms
+        self.tops = tops
+        self.train = train
+        self.blobs: list[Blob] = []
+        #: for types that keep something across reshapes (data readers, Python layers)
+        self.state: Any = None
+        self.param_propagate_down: list[bool] = []
+        self.loss_weights = self._loss_weights()
+        self.host_forward: Host | None = None
+        self.host_backward: HostBackward | None = None
+        self._check_counts()
+
+    # ---- making --------------------------------------------------------------------------------
+    def _check_counts(self) -> None:
+        for what, wanted, got in (
+            ("bottom", self.kind.bottoms, len(self.bottoms)),
+            ("top", self.kind.tops, len(self.tops)),
+        ):
+            low, high = (wanted, wanted) if isinstance(wanted, int) else wanted
+            if got < low or (high is not None and got > high):
+                words = f"{low}" if low == high else f"at least {low}" if high is None else f"{low} to {high}"
+                raise ArityError(f"takes {words} {what} blobs, got {got}.")
+        if self.kind.same_count and len(self.bottoms) != len(self.tops):
+            raise ArityError(
+                f"makes a top for every bottom: {len(self.bottoms)} bottoms, {len(self.tops)} tops."
+            )
+
+    def _loss_weights(self) -> list[float]:
+        given = list(self.param.loss_weight)
+        if given and len(given) != len(self.tops):
+            raise ArityError(
+                f"loss_weight must be given for all {len(self.tops)} tops or none, got {len(given)}."
+            )
+        if not given:
+            given = [float(self.kind.loss and i == 0) for i in range(len(self.tops))]
+        return given
+
+    def weight(self, i: int, shape: tuple[int, ...], filler: Any) -> str:
+        """Parameter blob i, made and filled if it is new."""
+        if i < len(self.blobs):
+            found = self.blobs[i]
+            if found.dims != shape:
+                raise ShapeError(f"parameter {i} has shape {found.dims}, the bottoms now want {shape}.")
+            return found.name
+        blob = Blob(self.workspace, f"{self.name}[{i}]")
+        blob.data_cell.value = fillers.fill(filler, shape) if filler is not None else torch.zeros(shape)
+        self.blobs.append(blob)
+        self.param_propagate_down.append(True)
+        return blob.name
+
+    def lower(self) -> None:
+        """Make the operators for the bottoms' present shapes, and shape the tops."""
+        lowering = Lowering(self)
+        self.kind.lower(lowering)
+        self._ops = lowering.ops
+        self._own_backward = lowering.backward_ops
+        self._lowered_for = [b.dims for b in self.bottoms]
+        known = {b.name: (b.dims, torch.float32) for b in (*self.bottoms, *self.blobs)}
+        made = infer_shapes(Net(self.name, self._ops), known)
+        for top in self.tops:
+            if top.name in made:
+                top.set_dims(made[top.name][0])
+        for top, weight in zip(self.tops, self.loss_weights, strict=True):
+            if weight:
+                top.diff_cell.value = torch.full(top.dims, weight)
+        self._plan: Plan | None = None
+        self._backward_plans: dict[tuple[bool, ...], Plan] = {}
+
+    def reshape(self) -> None:
+        """Make the operators again if a bottom's shape changed."""
+        if self._lowered_for != [b.dims for b in self.bottoms]:
+            self.lower()
+
+    # ---- running -------------------------------------------------------------------------------
+    def forward(self) -> float:
+        """Run; returns the weighted loss of the tops."""
+        self.reshape()
+        if self.host_forward is not None:
+            self.host_forward()
+        elif self._ops:
+            if self._plan is None:
+                self._plan = Plan(Net(self.name, self._ops), self.workspace)
+            self._plan.run()
+        return sum(
+            weight * float(top.data_cell.value.sum())
+            for top, weight in zip(self.tops, self.loss_weights, strict=True)
+            if weight
+        )
+
+    def backward(self, propagate_down: list[bool]) -> None:
+        """Write the diffs of the bottoms asked for; add to the diffs of the parameters that learn."""
+        for top in self.tops:
+            top.diff_tensor()
+        for blob in self.blobs:
+            blob.diff_tensor()
+        if self.host_forward is not None:
+            if self.host_backward is not None:
+                self.host_backward(propagate_down)
+            return
+        key = (*propagate_down, *self.param_propagate_down)
+        if key not in self._backward_plans:
+            self._backward_plans[key] = Plan(
+                Net(self.name, self._backward_ops(propagate_down)), self.workspace
+            )
+        self._backward_plans[key].run()
+
+    def _backward_ops(self, propagate_down: list[bool]) -> list[Op]:
+        if self._own_backward is not None:
+            return self._own_backward if any(propagate_down) else []
+        seeds = {b.name: DIFF.format(b.name) for b in self.tops}
+        wanted = {
+            b.name: DIFF.format(b.name) for b, want in zip(self.bottoms, propagate_down, strict=True) if want
+        }
+        summed = {
+            b.name: DIFF.format(b.name)
+            for b, want in zip(self.blobs, self.param_propagate_down, strict=True)
+            if want
+        }
+        ops = [Op(o.type, list(o.inputs), list(o.outputs), dict(o.args), name=o.name) for o in self._ops]
+        return reverse(ops, seeds, wanted, summed)

@@ -1,0 +1,381 @@
+"""A Caffe net: layers wired by blob names, parameters shared by name, and the two passes.
+
+Owned here: from a NetParameter to layers in order; forward and backward over a range of layers.
+Who calls it: pycaffe's `Net`, the solvers, the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from caffe import _log
+from caffe._net.blob import Blob
+from caffe._net.layer import Layer, find_type
+from caffe._net.rules import filter_net
+from caffe._net.splits import insert_splits
+from caffe.proto import caffe_pb2
+from freshpot.engine import Workspace
+from freshpot.errors import (
+    ArityError,
+    FreshpotError,
+    MissingBlobError,
+    NameClashError,
+    NetError,
+    ShapeError,
+    UnknownOperatorError,
+    near_matches,
+)
+
+Callback = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class LearnableParam:
+    """A parameter that the solver updates: its blob, its multipliers, and the names it is shown by."""
+
+    blob: Blob
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+    has_lr_mult: bool = False
+    has_decay_mult: bool = False
+    display_name: str = ""
+    shape_owner: str = ""
+
+
+class CaffeNet:
+    """A net of layers over a workspace of its own.
+
+    Args:
+        param: a current NetParameter (upgraded) whose ``state`` says phase, level and stages.
+        origin: the file it came from, for messages.
+        lines: the line in that file at which each layer begins, for messages.
+
+    Raises:
+        NetError: whatever is wrong, naming the layer and, if known, file and line. Layers of unknown
+        types are all reported at once.
+    """
+
+    def __init__(self, param: Any, origin: str | None = None, lines: Sequence[int] = ()) -> None:
+        self._origin = origin
+        self._lines = lines
+        self.workspace = Workspace()
+        self.phase: int = param.state.phase
+        filtered, kept = filter_net(param)
+        _log.info("net.cpp:53", "Initializing net from parameters: \n" + str(filtered))
+        self.param, self._source_index = insert_splits(filtered, kept)
+        self.name: str = self.param.name
+        self._start()
+        self._refuse_unknown_types()
+        for i in range(len(self.param.layer)):
+            self._add_layer(i)
+        self._find_backward_layers()
+        if self.param.force_backward:
+            self._force_backward()
+        self._find_outputs()
+        self.debug_info: bool = self.param.debug_info
+        _log.info("net.cpp:257", "Network initialization done.")
+
+    def _start(self) -> None:
+        self.layers: list[Layer] = []
+        self.layer_names: list[str] = []
+        self.blob_list: list[Blob] = []
+        self.blob_names: list[str] = []
+        self.bottom_ids: list[list[int]] = []
+        self.top_ids: list[list[int]] = []
+        self.input_ids: list[int] = []
+        self.output_ids: list[int] = []
+        self.blob_loss_weights: list[float] = []
+        self.learnable: list[LearnableParam] = []
+        #: every parameter in layer order: (layer, number in it, index into `learnable`)
+        self.param_list: list[tuple[int, int, int]] = []
+        self.layer_needs_backward: list[bool] = []
+        self.bottom_needs_backward: list[list[bool]] = []
+        self.before_forward: list[Callback] = []
+        self.after_forward: list[Callback] = []
+        self.before_backward: list[Callback] = []
+        self.after_backward: list[Callback] = []
+        self._blob_needs_backward: list[bool] = []
+        self._available: dict[str, int] = {}
+        self._named_params: dict[str, tuple[int, int, int]] = {}
+        self._memory = 0
+
+    # ---- messages ------------------------------------------------------------------------------
+    def place(self, i: int) -> str:
+        """Where layer i stands and what it is: ``lenet.prototxt:23: layer 'conv1' (Convolution)``."""
+        layer = self.param.layer[i]
+        source = self._source_index[i]
+        line = f":{self._lines[source]}" if source < len(self._lines) else ""
+        where = f"{self._origin}{line}: " if self._origin else ""
+        return f"{where}layer '{layer.name}' ({layer.type})"
+
+    def _fail(
+        self, i: int, message: str, error: type[NetError] = NetError, blob: str | None = None
+    ) -> NetError:
+        return error(message, net=self.name or None, op=self.place(i), blob=blob)
+
+    def _refuse_unknown_types(self) -> None:
+        """One error for all layers that cannot run."""
+        unknown = []
+        for i, layer in enumerate(self.param.layer):
+            try:
+                find_type(layer.type)
+            except UnknownOperatorError as error:
+                unknown.append(f"{self.place(i)}: {error.message}")
+        if unknown:
+            count = f"{len(unknown)} layers cannot run" if len(unknown) > 1 else "a layer cannot run"
+            raise UnknownOperatorError("\n  ".join([f"{count}:", *unknown]), net=self.name or None)
+
+    # ---- building ------------------------------------------------------------------------------
+    def _add_layer(self, i: int) -> None:
+        param = self.param.layer[i]
+        if not param.HasField("phase"):
+            param.phase = self.phase
+        if param.propagate_down and len(param.propagate_down) != len(param.bottom):
+            raise self._fail(
+                i,
+                f"propagate_down must be given for all {len(param.bottom)} bottoms or none, "
+                f"got {len(param.propagate_down)}.",
+                ArityError,
+            )
+        _log.info("layer_factory.hpp:77", f"Creating layer {param.name}")
+        _log.info("net.cpp:86", f"Creating Layer {param.name}")
+        kind = find_type(param.type)
+        self.layer_names.append(param.name)
+        for ids in (self.bottom_ids, self.top_ids, self.bottom_needs_backward):
+            ids.append([])
+        needs = [self._add_bottom(i, j) for j in range(len(param.bottom))]
+        for j in range(len(param.top)):
+            self._add_top(i, j)
+        for j in range(len(param.top), kind.needed_tops if kind.loss else 0):
+            self._add_top(i, j, anonymous=True)
+        layer = self._set_up(i, kind, param)
+        self._note_tops(i, layer)
+        learns = self._add_params(i, layer)
+        need = any(needs) or learns
+        self.layer_needs_backward.append(need)
+        if need:
+            for top in self.top_ids[i]:
+                self._blob_needs_backward[top] = True
+
+    def _set_up(self, i: int, kind: Any, param: Any) -> Layer:
+        try:
+            bottoms = [self.blob_list[b] for b in self.bottom_ids[i]]
+            tops = [self.blob_list[b] for b in self.top_ids[i]]
+            layer = Layer(kind, param, self.workspace, bottoms, tops, param.phase == caffe_pb2.TRAIN)
+            layer.lower()
+        except NetError as error:
+            error.at(net=self.name or None)
+            error.op = self.place(i)
+            raise
+        self.layers.append(layer)
+        return layer
+
+    def _add_bottom(self, i: int, j: int) -> bool:
+        param = self.param.layer[i]
+        name = param.bottom[j]
+        if name not in self._available:
+            known = near_matches(name, self.blob_names)
+            raise self._fail(
+                i,
+                f"bottom {j} '{name}' is not made by an earlier layer, or is used up.{known}",
+                MissingBlobError,
+                name,
+            )
+        _log.info("net.cpp:408", f"{param.name} <- {name}")
+        blob = self._available.pop(name)
+        self.bottom_ids[i].append(blob)
+        need = param.propagate_down[j] if param.propagate_down else self._blob_needs_backward[blob]
+        self.bottom_needs_backward[i].append(need)
+        return self._blob_needs_backward[blob]
+
+    def _add_top(self, i: int, j: int, anonymous: bool = False) -> None:
+        param = self.param.layer[i]
+        name = "(automatic)" if anonymous else param.top[j]
+        if not anonymous and j < len(param.bottom) and param.bottom[j] == name:
+            _log.info("net.cpp:369", f"{param.name} -> {name} (in-place)")
+            self.top_ids[i].append(self.bottom_ids[i][j])
+        elif not anonymous and name in self.blob_names:
+            raise self._fail(i, f"top {j} '{name}' is made by an earlier layer too.", NameClashError, name)
+        else:
+            _log.info("net.cpp:382", f"{param.name} -> {name}")
+            cell = name if not anonymous else f"{param.name}/(automatic {j})"
+            self.top_ids[i].append(len(self.blob_list))
+            self.blob_list.append(Blob(self.workspace, cell))
+            self.blob_names.append(name)
+            self._blob_needs_backward.append(False)
+            self.blob_loss_weights.append(0.0)
+            if param.type == "Input":
+                self.input_ids.append(self.top_ids[i][-1])
+        if not anonymous:
+            self._available[name] = self.top_ids[i][-1]
+
+    def _note_tops(self, i: int, layer: Layer) -> None:
+        _log.info("net.cpp:124", f"Setting up {layer.name}")
+        for top, blob, weight in zip(self.top_ids[i], layer.tops, layer.loss_weights, strict=True):
+            self.blob_loss_weights[top] = weight
+            _log.info("net.cpp:131", "Top shape: " + "".join(f"{n} " for n in blob.dims) + f"({blob.count})")
+            if weight:
+                _log.info("net.cpp:134", f"    with loss weight {weight:g}")
+            self._memory += blob.count
+        _log.info("net.cpp:139", f"Memory required for data: {self._memory * 4}")
+
+    def _add_params(self, i: int, layer: Layer) -> bool:
+        """Enter the layer's parameters, sharing by name; True if any of them learns."""
+        specs = list(layer.param.param)
+        if len(specs) > len(layer.blobs):
+            raise self._fail(
+                i, f"has {len(layer.blobs)} parameters, and {len(specs)} 'param' entries.", ArityError
+            )
+        learns = False
+        for k in range(len(layer.blobs)):
+            spec = specs[k] if k < len(specs) else caffe_pb2.ParamSpec()
+            layer.param_propagate_down[k] = spec.lr_mult != 0
+            learns |= spec.lr_mult != 0
+            if spec.name and spec.name in self._named_params:
+                self._share(i, k, spec)
+                continue
+            entry = (i, k, len(self.learnable))
+            if spec.name:
+                self._named_params[spec.name] = entry
+            self.param_list.append(entry)
+            self.learnable.append(
+                LearnableParam(
+                    layer.blobs[k],
+                    spec.lr_mult,
+                    spec.decay_mult,
+                    spec.HasField("lr_mult"),
+                    spec.HasField("decay_mult"),
+                    spec.name or str(k),
+                    layer.name,
+                )
+            )
+        return learns
+
+    def _share(self, i: int, k: int, spec: Any) -> None:
+        """Let parameter k of layer i be the one of that name that an earlier layer owns."""
+        owner_layer, owner_k, learnable = self._named_params[spec.name]
+        owner = self.layers[owner_layer].blobs[owner_k]
+        mine = self.layers[i].blobs[k]
+        _log.info(
+            "net.cpp:468",
+            f"Sharing parameters '{spec.name}' owned by layer '{self.layer_names[owner_layer]}', param index {owner_k}",
+        )
+        permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
+        if mine.count != owner.count if permissive else mine.dims != owner.dims:
+            raise self._fail(
+                i,
+                f"cannot share parameter '{spec.name}' of layer '{self.layer_names[owner_layer]}': its shape is "
+                f"{owner.dims}, this layer needs {mine.dims}"
+                + (
+                    " (share_mode PERMISSIVE needs equal counts)."
+                    if permissive
+                    else "; share_mode STRICT needs equal shapes."
+                ),
+                ShapeError,
+            )
+        entry = self.learnable[learnable]
+        for word in ("lr_mult", "decay_mult"):
+            if not spec.HasField(word):
+                continue
+            if getattr(entry, f"has_{word}") and getattr(entry, word) != getattr(spec, word):
+                raise self._fail(
+                    i,
+                    f"shared parameter '{spec.name}' has {word} {getattr(spec, word):g} here and "
+                    f"{getattr(entry, word):g} in layer '{self.layer_names[owner_layer]}'.",
+                )
+            setattr(entry, word, getattr(spec, word))
+            setattr(entry, f"has_{word}", True)
+        mine.share_with(owner, self.workspace)
+        self.param_list.append((i, k, learnable))
+
+    def _find_backward_layers(self) -> None:
+        """Backward runs only through layers between a loss and something that learns."""
+        under_loss: set[int] = set()
+        skipped: set[int] = set()
+        for i in reversed(range(len(self.layers))):
+            tops, bottoms = self.top_ids[i], self.bottom_ids[i]
+            contributes = any(self.layers[i].loss_weights) or any(t in under_loss for t in tops)
+            if self.layer_needs_backward[i] and all(t in skipped for t in tops):
+                self.layer_needs_backward[i] = False
+                self.bottom_needs_backward[i] = [False] * len(bottoms)
+            if not contributes:
+                self.layer_needs_backward[i] = False
+                self.bottom_needs_backward[i] = [False] * len(bottoms)
+            word = "needs" if self.layer_needs_backward[i] else "does not need"
+            _log.info(
+                f"net.cpp:{200 if word == 'needs' else 202}",
+                f"{self.layer_names[i]} {word} backward computation.",
+            )
+            if contributes:
+                under_loss.update(bottoms)
+            skipped.update(
+                b for b, need in zip(bottoms, self.bottom_needs_backward[i], strict=True) if not need
+            )
+
+    def _force_backward(self) -> None:
+        for i, layer in enumerate(self.layers):
+            self.layer_needs_backward[i] = True
+            for j in range(len(layer.bottoms)):
+                if j not in layer.kind.not_forced:
+                    self.bottom_needs_backward[i][j] = True
+            layer.param_propagate_down = [True] * len(layer.blobs)
+
+    def _find_outputs(self) -> None:
+        for name in sorted(self._available):
+            _log.info("net.cpp:244", f"This network produces output {name}")
+            self.output_ids.append(self._available[name])
+
+    # ---- running -------------------------------------------------------------------------------
+    def forward_range(self, start: int, end: int) -> float:
+        """Run layers start … end; returns their loss.
+
+        Raises:
+            NetError: a layer failed; names it.
+        """
+        loss = 0.0
+        for i in range(start, end + 1):
+            for call in self.before_forward:
+                call(i)
+            try:
+                loss += self.layers[i].forward()
+            except FreshpotError as error:
+                self._at_layer(error, i)
+                raise
+            for call in self.after_forward:
+                call(i)
+        return loss
+
+    def backward_range(self, start: int, end: int) -> None:
+        """Run layers start … end backwards (start is the later one)."""
+        for i in range(start, end - 1, -1):
+            for call in self.before_backward:
+                call(i)
+            if self.layer_needs_backward[i]:
+                try:
+                    self.layers[i].backward(self.bottom_needs_backward[i])
+                except FreshpotError as error:
+                    self._at_layer(error, i)
+                    raise
+            for call in self.after_backward:
+                call(i)
+
+    def _at_layer(self, error: FreshpotError, i: int) -> None:
+        if isinstance(error, NetError):
+            error.net = self.name or None
+            error.op = self.place(i)
+
+    def reshape_all(self) -> None:
+        """Let every layer take the shapes that its bottoms have now."""
+        for i, layer in enumerate(self.layers):
+            try:
+                layer.reshape()
+            except NetError as error:
+                self._at_layer(error, i)
+                raise
+
+    def clear_param_diffs(self) -> None:
+        """Set the diffs of all parameters to zero."""
+        for entry in self.learnable:
+            entry.blob.diff_tensor().zero_()

@@ -1,0 +1,192 @@
+"""Layer cases recorded from the original Caffe, and running them on our nets.
+
+Owned here: reading `layers/<Type>.json/.npz` and judging one case. Who calls it: the test suite and
+`freshpot conformance`. The format is described in the README beside the recorded data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from freshpot.errors import FreshpotError
+
+#: two float32 sums in another order
+RTOL, ATOL = 1e-4, 1e-5
+
+
+@dataclass(slots=True)
+class LayerCase:
+    """One recorded case: what it says and its arrays, by the names that the format gives."""
+
+    type: str
+    spec: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.spec["id"]
+
+
+def layer_types(folder: Path) -> list[str]:
+    """Layer types that have recorded cases in ``folder``."""
+    return sorted(path.stem for path in (folder / "layers").glob("*.json"))
+
+
+def load(folder: Path, type: str) -> list[LayerCase]:
+    """The cases of one layer type."""
+    specs = json.loads((folder / "layers" / f"{type}.json").read_text(encoding="utf-8"))
+    arrays: dict[str, dict[str, np.ndarray]] = {spec["id"]: {} for spec in specs}
+    stored = folder / "layers" / f"{type}.npz"
+    if stored.exists():
+        with np.load(stored, allow_pickle=False) as found:
+            for key in found.files:
+                case_id, _, rest = key.partition("/")
+                arrays[case_id][rest] = found[key]
+    return [LayerCase(type, spec, arrays[spec["id"]], folder / "layers") for spec in specs]
+
+
+def run_case(case: LayerCase) -> str | None:
+    """Run a case. None if it passes, else what is wrong, in a line."""
+    with _working_in(case.folder):
+        if case.spec.get("aborts"):
+            return _must_refuse(case)
+        try:
+            return _run(case)
+        except FreshpotError as error:
+            return f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """The cases name auxiliary files relative to their folder, and Python layers in ``aux``."""
+    before, path = os.getcwd(), list(sys.path)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder / "aux"))
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        sys.path[:] = path
+
+
+def _make(case: LayerCase) -> Any:
+    import caffe
+
+    return caffe.Net.from_text(case.spec["prototxt"], getattr(caffe, case.spec["phase"]))
+
+
+def _must_refuse(case: LayerCase) -> str | None:
+    stage = case.spec.get("stage", "load")
+    try:
+        net = _make(case)
+        if stage != "load":
+            _feed(net, case)
+            net.forward()
+        if stage == "backward":
+            net._backward(case.spec.get("layer_index", len(net.layers) - 1), 0)
+    except FreshpotError:
+        return None
+    except Exception as error:
+        return None if case.spec.get("raises") else f"refused with an untyped {type(error).__name__}: {error}"
+    return "must be refused, and ran"
+
+
+def _feed(net: Any, case: LayerCase) -> None:
+    for name in case.spec.get("bottoms", []):
+        key = f"bottom/{name}"
+        if key not in case.arrays:
+            continue
+        if f"in_{name}" in net.params:
+            net.params[f"in_{name}"][0].data[...] = case.arrays[key]
+        else:
+            net.blobs[name].data[...] = case.arrays[key]
+
+
+def _run(case: LayerCase) -> str | None:
+    spec, arrays = case.spec, case.arrays
+    net = _make(case)
+    index = list(net._layer_names).index(spec["layer"])
+    blobs = [[name, list(blob.data.shape)] for name, blob in net.blobs.items()]
+    if blobs != spec["blobs"]:
+        return f"blobs {blobs} instead of {spec['blobs']}"
+    if list(net._layer_names) != spec["layers"]:
+        return f"layers {list(net._layer_names)} instead of {spec['layers']}"
+    layer = net.layers[index]
+    if len(layer.blobs) != spec["params"]:
+        return f"{len(layer.blobs)} parameters instead of {spec['params']}"
+    for i in range(spec["params"]):
+        if f"param/{i}" in arrays:
+            layer.blobs[i].data[...] = arrays[f"param/{i}"]
+    inputs = [k for k in arrays if k.startswith("set_input_arrays/")]
+    if inputs:
+        net.set_input_arrays(*(arrays[k] for k in sorted(inputs)))
+    losses = []
+    for k in range(spec.get("iterations", 1)):
+        _feed(net, case)
+        losses.append(net._forward(0, len(net.layers) - 1))
+        if not spec.get("random") and (wrong := _tops(net, case, "top" if k == 0 else f"top.{k}")):
+            return wrong
+    if spec.get("random"):
+        return _shapes(net, case)
+    wanted = spec.get("loss")
+    if wanted is not None and not np.allclose(losses if len(losses) > 1 else losses[0], wanted, RTOL, ATOL):
+        return f"loss {losses} instead of {wanted}"
+    for i in range(spec["params"]):
+        if f"param_after/{i}" in arrays and (
+            wrong := differs(layer.blobs[i].data, arrays[f"param_after/{i}"])
+        ):
+            return f"param_after/{i}: {wrong}"
+    return _backward(net, case, index, layer) if spec.get("backward") else None
+
+
+def _tops(net: Any, case: LayerCase, prefix: str) -> str | None:
+    for name in case.spec["tops"]:
+        key = f"{prefix}/{name}"
+        if key in case.arrays and (wrong := differs(net.blobs[name].data, case.arrays[key])):
+            return f"{key}: {wrong}"
+    return None
+
+
+def _shapes(net: Any, case: LayerCase) -> str | None:
+    for name in case.spec["tops"]:
+        wanted = case.arrays.get(f"top/{name}")
+        if wanted is not None and net.blobs[name].data.shape != wanted.shape:
+            return f"top/{name}: shape {net.blobs[name].data.shape} instead of {wanted.shape}"
+    return None
+
+
+def _backward(net: Any, case: LayerCase, index: int, layer: Any) -> str | None:
+    net.clear_param_diffs()
+    for name in case.spec["tops"]:
+        if f"top_diff/{name}" in case.arrays:
+            net.blobs[name].diff[...] = case.arrays[f"top_diff/{name}"]
+    net._backward(index, 0)
+    for name in case.spec["bottoms"]:
+        key = f"bottom_diff/{name}"
+        if key in case.arrays and (wrong := differs(net.blobs[name].diff, case.arrays[key])):
+            return f"{key}: {wrong}"
+    for i in range(case.spec["params"]):
+        key = f"param_diff/{i}"
+        if key in case.arrays and (wrong := differs(layer.blobs[i].diff, case.arrays[key])):
+            return f"{key}: {wrong}"
+    return None
+
+
+def differs(got: np.ndarray, wanted: np.ndarray) -> str | None:
+    """What differs between two arrays, in a line; the tolerance is relative to the largest value."""
+    if got.shape != wanted.shape:
+        return f"shape {got.shape} instead of {wanted.shape}"
+    finite = wanted[np.isfinite(wanted)]
+    scale = float(np.abs(finite).max()) if finite.size else 0.0
+    ok = np.isclose(got, wanted, RTOL, ATOL * max(scale, 1e-30), equal_nan=True)
+    return None if ok.all() else f"{(~ok).sum()} of {ok.size} values differ"

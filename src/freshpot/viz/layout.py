@@ -26,7 +26,7 @@ NODE_GAP = 16.0
 BEND_GAP = 9.0
 MARGIN = 14.0
 _ORDER_SWEEPS = 10
-_PLACE_SWEEPS = 12
+_PLACE_SWEEPS = 16
 _BEND_WEIGHT = 6.0  # a bend wants to be straight this much more than a node wants to be central
 
 Point = tuple[float, float]
@@ -152,25 +152,18 @@ def _topological(count: int, before: list[list[int]], after: list[list[int]]) ->
 def _insert_bends(
     layer: list[int], breadth: list[float], edges: Sequence[tuple[int, int]]
 ) -> tuple[_Layers, list[list[int]]]:
-    """Add a bend on every layer that an edge passes; each edge's path of nodes and bends, first to second."""
+    """Add bends on the layers that edges pass; each edge's path of nodes and bends, first to second.
+
+    Edges from one node share their bends, so that a blob read in many places is one line with branches.
+    """
     graph = _Layers(list(layer), list(breadth), len(layer))
-    spans = sorted(abs(layer[t] - layer[s]) for s, t in edges)
-    longest, total = 0, 0
-    for span in spans:
-        total += max(span - 1, 0)
-        if total > MOST_BENDS:
-            break
-        longest = span
-    paths: list[list[int]] = []
+    longest = _longest_routed(layer, edges)
+    trunks: dict[tuple[int, int], int] = {}
+    paths = [_bend_path(graph, trunks, source, target, longest) for source, target in edges]
     links: set[tuple[int, int]] = set()
-    shared: dict[tuple[int, int], list[int]] = {}
-    for source, target in edges:
-        path = shared.get((source, target)) or _bend_path(graph, source, target, longest)
-        shared[source, target] = path
-        paths.append(path)
-        ends = path if layer[source] <= layer[target] else path[::-1]
-        if len(path) > 2 or abs(layer[source] - layer[target]) == 1:
-            links.update(itertools.pairwise(ends))
+    for path in paths:
+        ends = path if graph.layer[path[0]] <= graph.layer[path[-1]] else path[::-1]
+        links.update((u, v) for u, v in itertools.pairwise(ends) if graph.layer[v] == graph.layer[u] + 1)
     count = len(graph.layer)
     graph.before = [[] for _ in range(count)]
     graph.after = [[] for _ in range(count)]
@@ -180,15 +173,33 @@ def _insert_bends(
     return graph, paths
 
 
-def _bend_path(graph: _Layers, source: int, target: int, longest: int) -> list[int]:
+def _longest_routed(layer: list[int], edges: Sequence[tuple[int, int]]) -> int:
+    """The longest span, in layers, so that all edges up to it need no more than MOST_BENDS bends."""
+    reach: dict[int, int] = {}
+    for source, target in edges:
+        reach[source] = max(reach.get(source, 0), abs(layer[target] - layer[source]))
+    longest, total = 0, 0
+    for span in sorted(reach.values()):
+        total += max(span - 1, 0)
+        if total > MOST_BENDS:
+            break
+        longest = span
+    return longest
+
+
+def _bend_path(
+    graph: _Layers, trunks: dict[tuple[int, int], int], source: int, target: int, longest: int
+) -> list[int]:
     low, high = graph.layer[source], graph.layer[target]
     step = 1 if low < high else -1
     bends = []
     if abs(high - low) <= longest:
         for layer in range(low + step, high, step):
-            bends.append(len(graph.layer))
-            graph.layer.append(layer)
-            graph.breadth.append(0.0)
+            if (source, layer) not in trunks:
+                trunks[source, layer] = len(graph.layer)
+                graph.layer.append(layer)
+                graph.breadth.append(0.0)
+            bends.append(trunks[source, layer])
     return [source, *bends, target]
 
 
@@ -258,7 +269,7 @@ def _place(graph: _Layers) -> list[float]:
         for v in row:
             across[v] -= middle
     for sweep in range(_PLACE_SWEEPS):
-        final = sweep >= _PLACE_SWEEPS - 2  # at last both sides count
+        final = sweep >= _PLACE_SWEEPS - 8  # at last both sides count
         turn = range(len(graph.rows)) if sweep % 2 == 0 else range(len(graph.rows) - 1, -1, -1)
         for at in turn:
             row = graph.rows[at]
@@ -280,9 +291,9 @@ def _gaps(graph: _Layers, row: list[int]) -> list[float]:
 
 
 def _wish(graph: _Layers, v: int, across: list[float], both: bool, down: bool) -> float:
-    """Where ``v`` would like to be: at the median of its neighbours."""
+    """Where ``v`` would like to be: at the median of its neighbours; a bend goes on straight."""
     near = graph.before[v] if down else graph.after[v]
-    if both or not near:
+    if (both and not graph.is_bend(v)) or not near:
         near = graph.before[v] + graph.after[v]
     if not near:
         return across[v]

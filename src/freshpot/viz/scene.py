@@ -131,8 +131,13 @@ def _unique_lines(edges: list[Edge], layout: Layout) -> list[Line]:
 
 def _curve(route: list[Point], horizontal: bool) -> list[Point]:
     """Bezier pieces: straight within layers, an S from one layer to the next."""
+    across = 1 if horizontal else 0
+    corners = [route[0]]
+    for here, then in itertools.pairwise(route[1:]):
+        if not corners[-1][across] == here[across] == then[across]:  # else it lies on a straight line
+            corners.append(here)
     points = [route[0]]
-    for a, b in itertools.pairwise(route):
+    for a, b in itertools.pairwise([*corners, route[-1]]):
         if horizontal:
             middle = (a[0] + b[0]) / 2
             points += [(middle, a[1]), (middle, b[1]), b]

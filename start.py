@@ -50,7 +50,7 @@ def set_up(extra: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Set up, then run the command."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - this file must speak before anything is installed
         sys.exit(f"start.py: freshpot needs Python 3.10 or later; this is {sys.version.split()[0]}.")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__.strip())

@@ -15,7 +15,7 @@ INFO, WARNING, ERROR, FATAL = range(4)
 
 #: lines below this level are dropped; from Python only warnings are shown unless GLOG_minloglevel says
 #: otherwise, the command line lowers it to INFO
-level = int(os.environ.get("GLOG_minloglevel") or WARNING)
+level = int(os.environ.get("GLOG_minloglevel") or WARNING)  # noqa: SIM112 - the name glog reads
 _stream: TextIO | None = None
 
 

@@ -6,14 +6,14 @@ Who calls it: `caffe._layers` (declarations), `_net.net`.
 A layer type is one short function that states parameters and operators::
 
     @layer("InnerProduct", bottoms=1, tops=1)
-    def inner_product(l: Lowering) -> None:
-        p = l.param.inner_product_param
-        W = l.weight((p.num_output, count), p.weight_filler)
+    def inner_product(low: Lowering) -> None:
+        p = low.param.inner_product_param
+        W = low.weight((p.num_output, count), p.weight_filler)
         ...
-        l.op("FC", [l.bottom[0], W, b], l.top, axis=axis)
+        low.op("FC", [low.bottom[0], W, b], low.top, axis=axis)
 
 Shapes of tops and the backward pass follow from the operators. A layer that is no arithmetic (data,
-Python layers, files) gives functions instead: ``l.host(forward, backward)`` and ``l.shape_top``.
+Python layers, files) gives functions instead: ``low.host(forward, backward)`` and ``low.shape_top``.
 """
 
 from __future__ import annotations

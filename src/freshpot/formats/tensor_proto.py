@@ -21,7 +21,7 @@ __all__ = ["tensor_from_proto", "tensor_to_proto"]
 _T = protobuf.load("caffe2").TensorProto
 
 #: data_type -> (numpy type, the field its elements are in)
-_STORED: dict[int, tuple[np.dtype[Any], str]] = {
+STORED: dict[int, tuple[np.dtype[Any], str]] = {
     _T.FLOAT: (np.dtype("<f4"), "float_data"),
     _T.INT32: (np.dtype("<i4"), "int32_data"),
     _T.BYTE: (np.dtype("u1"), "byte_data"),
@@ -35,8 +35,9 @@ _STORED: dict[int, tuple[np.dtype[Any], str]] = {
     _T.FLOAT16: (np.dtype("<f2"), "int32_data"),
     _T.DOUBLE: (np.dtype("<f8"), "double_data"),
 }
-TYPE_OF = {dtype: code for code, (dtype, _) in _STORED.items() if code != _T.BYTE}
-_MAY_BE_BYTES = {_T.BYTE, _T.UINT8, _T.INT8, _T.BOOL, _T.FLOAT16}
+TYPE_OF = {dtype: code for code, (dtype, _) in STORED.items() if code != _T.BYTE}
+#: data_types whose elements may stand in byte_data instead
+MAY_BE_BYTES = {_T.BYTE, _T.UINT8, _T.INT8, _T.BOOL, _T.FLOAT16}
 
 
 def tensor_to_proto(array: Any, name: str = "") -> Any:
@@ -92,7 +93,7 @@ def _as_bytes_array(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def put_elements(proto: Any, array: NDArray[Any]) -> None:
     """Set the elements; in bulk, through the wire format, because message fields take single numbers."""
-    field = _STORED[proto.data_type][1]
+    field = STORED[proto.data_type][1]
     if field == "string_data":
         proto.string_data.extend(array.ravel().tolist())
     elif array.size:
@@ -116,8 +117,8 @@ def packed_field(proto: Any, field: str) -> bytes:
 def elements_of(proto: Any, path: object, where: str | None) -> NDArray[Any]:
     """Everything a TensorProto holds, flat."""
     _check_kind(proto, path, where)
-    dtype, field = _STORED[proto.data_type]
-    if proto.data_type in _MAY_BE_BYTES and proto.HasField("byte_data"):
+    dtype, field = STORED[proto.data_type]
+    if proto.data_type in MAY_BE_BYTES and proto.HasField("byte_data"):
         if len(proto.byte_data) % dtype.itemsize:
             raise FormatError(
                 f"byte_data of {len(proto.byte_data)} bytes for {dtype}", path=path, where=where
@@ -132,7 +133,11 @@ def elements_of(proto: Any, path: object, where: str | None) -> NDArray[Any]:
     packed = packed_field(proto, field)
     if field in ("float_data", "double_data"):
         return np.frombuffer(packed, dtype)
-    numbers = wire.decode_varints(packed)
+    return from_numbers(wire.decode_varints(packed), dtype)
+
+
+def from_numbers(numbers: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Elements from the integers they are stored as; half floats are stored as their bits."""
     return numbers.astype(np.uint16).view(dtype) if dtype == np.float16 else numbers.astype(dtype)
 
 
@@ -140,7 +145,7 @@ def _check_kind(proto: Any, path: object, where: str | None) -> None:
     if proto.storage_type not in (_T.TYPED,):
         kind = _T.StorageType.Name(proto.storage_type)
         raise NotSupportedError(f"{_at(path, where)}storage_type {kind}: only TYPED tensors are read")
-    if proto.data_type not in _STORED:
+    if proto.data_type not in STORED:
         kind = _T.DataType.Name(proto.data_type)
         raise NotSupportedError(f"{_at(path, where)}data_type {kind}: only numbers and text are read")
 

@@ -1,0 +1,83 @@
+"""Records that are Caffe's Datum messages, one image and its label, to and from arrays.
+
+Called by Caffe's Data layer, by Caffe2's image operators, and by whoever writes such a database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freshpot.data.records import RecordDecoder, Slot
+from freshpot.errors import FormatError, NotSupportedError
+from freshpot.formats import protobuf, wire
+
+__all__ = ["array_to_datum", "datum_decoder", "datum_to_array"]
+
+_DATUM = protobuf.load("caffe2_legacy").CaffeDatum  # caffe.Datum has the same fields
+_NUMBERS = {field.number: name for name, field in _DATUM.DESCRIPTOR.fields_by_name.items()}
+
+
+def datum_decoder() -> RecordDecoder:
+    """A decoder of Datum records into [images, labels]; keep it for all batches of one database.
+
+    Shapes: images (N, C, H, W), uint8, or float32 where the records hold float_data; labels (N,) int32.
+    """
+    return RecordDecoder(_parse, _find_slots)
+
+
+def datum_to_array(datum: Any, *, where: str | None = None) -> NDArray[Any]:
+    """The image of a Datum (of either package): (C, H, W) uint8, or float32 from float_data.
+
+    Raises:
+        FormatError: data and shape disagree.
+        NotSupportedError: the image is compressed.
+    """
+    if datum.encoded:
+        raise NotSupportedError(f"{where or 'datum'}: compressed images (encoded: true) are not decoded here")
+    shape = (datum.channels, datum.height, datum.width)
+    if datum.data:
+        elements: NDArray[Any] = np.frombuffer(datum.data, np.uint8)
+    else:
+        elements = np.array(datum.float_data, np.float32)
+    if min(shape) < 0 or shape[0] * shape[1] * shape[2] != elements.size:
+        raise FormatError(f"an image of shape {shape} with {elements.size} elements", where=where)
+    return elements.reshape(shape)
+
+
+def array_to_datum(image: NDArray[Any], label: int | None = None) -> bytes:
+    """The serialised Datum of an image (C, H, W): uint8 goes to data, anything else to float_data."""
+    if image.ndim != 3:
+        raise FormatError(f"a Datum holds an image (channels, height, width), got shape {image.shape}")
+    channels, height, width = image.shape
+    datum = _DATUM(channels=channels, height=height, width=width)
+    if image.dtype == np.uint8:
+        datum.data = image.tobytes()
+    else:
+        datum.float_data.extend(image.ravel().tolist())
+    if label is not None:
+        datum.label = label
+    return datum.SerializeToString()
+
+
+def _parse(value: bytes, where: str) -> list[NDArray[Any]]:
+    datum = protobuf.parse_message(_DATUM, value, where=where)
+    return [datum_to_array(datum, where=where), np.array(datum.label, np.int32)]
+
+
+def _find_slots(value: bytes) -> list[Slot] | None:
+    fields = list(wire.scan_fields(value))
+    at = {_NUMBERS.get(field.number, ""): field for field in fields}
+    if len(at) != len(fields) or at.keys() != {"channels", "height", "width", "data", "label"}:
+        return None
+    datum = protobuf.parse_message(_DATUM, value)
+    if not datum.data:
+        return None
+    shape = (datum.channels, datum.height, datum.width)
+    image, label = at["data"], at["label"]
+    return [
+        Slot(image.begin, image.end, np.dtype(np.uint8), shape, varint=False),
+        Slot(label.begin, label.end, np.dtype(np.int32), (), varint=True),
+    ]

@@ -1,0 +1,93 @@
+"""The ``freshpot`` command. One subcommand a module, with ``add_parser(subparsers)`` and ``run(args) -> int``.
+
+Only the module of the subcommand that is asked for gets imported, so ``freshpot --help`` is quick.
+
+Exit status: 0 done, 1 the work was done and its answer is no (a check failed), 2 wrong use or an error that
+was said in one line, 130 interrupted. ``FRESHPOT_TRACEBACK=1`` shows where an error came from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from types import ModuleType
+
+from freshpot.errors import FreshpotError
+
+__all__ = ["main"]
+
+# Shown by --help without importing the modules.
+COMMANDS = {
+    "mnist": "train LeNet on MNIST, watch it learn, look inside, save, load, predict",
+    "data": "make data sets: MNIST as IDX files, LMDB or minidb",
+    "ops": "the catalogue of operators",
+    "conformance": "compare operators and programs with what the originals computed",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit status.
+
+    Args:
+        argv: the arguments; default those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except FreshpotError as error:
+        return _complain(error)
+    except BrokenPipeError:  # the reader of our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        return 0
+    except OSError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("\nfreshpot: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="freshpot", description="Run Caffe and Caffe2 programs, nets and models on today's Python."
+    )
+    parser.add_argument("--version", action="version", version=f"freshpot {_version()}")
+    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    modules: dict[str, ModuleType] = {}
+    for name, help_line in _available().items():
+        if name == asked:
+            modules[name] = importlib.import_module(f"{__name__}.{name}")
+            modules[name].add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=help_line)
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    return int(modules[args.command].run(args))
+
+
+def _available() -> dict[str, str]:
+    """The commands whose modules are installed."""
+    return {name: text for name, text in COMMANDS.items() if importlib.util.find_spec(f"{__name__}.{name}")}
+
+
+def _version() -> str:
+    try:
+        return metadata.version("freshpot")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _complain(error: Exception) -> int:
+    """One line on stderr."""
+    if os.environ.get("FRESHPOT_TRACEBACK", "") not in ("", "0"):
+        raise error
+    words = " ".join(str(error).split()) or type(error).__name__
+    print(f"freshpot: {words}", file=sys.stderr)
+    return 2

@@ -1,6 +1,6 @@
 """`caffe.Blob`: data and diff of one blob, as live numpy views.
 
-Owned here: the pair of engine blobs behind one Caffe blob. Who calls it: layers, nets, users.
+Owned here: the pair of engine blobs behind one Caffe blob. Who calls it: layers, nets; pycaffe shows it as `Blob`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from freshpot.errors import ShapeError
 DIFF = "{}@diff"
 
 
-class Blob:
+class NetBlob:
     """Data and diff, both float32 arrays of one shape.
 
     ``data`` and ``diff`` are live views: writing to them writes to the blob, and a view that is kept
@@ -100,12 +100,23 @@ class Blob:
         self.diff_tensor()
         return self.diff_cell.share()
 
-    def share_data(self, other: Blob) -> None:
+    def share_data(self, other: NetBlob) -> None:
         """Let this blob's data be ``other``'s from now on (same memory)."""
         self.data_cell = other.data_cell
 
-    def share_with(self, other: Blob, workspace: Workspace) -> None:
-        """Let data and diff be ``other``'s from now on, also under this blob's names in the workspace."""
-        self.data_cell, self.diff_cell = other.data_cell, other.diff_cell
-        workspace.link(self.name, other.data_cell)
-        workspace.link(DIFF.format(self.name), other.diff_cell)
+    def share_with(self, other: NetBlob, workspace: Workspace) -> None:
+        """Let data and diff be ``other``'s memory from now on, also under this blob's names in the workspace.
+
+        The shapes may differ if the counts agree: then this blob is a view of the other's memory.
+        """
+        dims = self.dims
+        if dims == other.dims:
+            self.data_cell, self.diff_cell = other.data_cell, other.diff_cell
+        else:
+            other.diff_tensor()
+            for mine, theirs in ((self.data_cell, other.data_cell), (self.diff_cell, other.diff_cell)):
+                theirs.share()
+                mine.value = theirs.value.view(dims)
+                mine.share()
+        workspace.link(self.name, self.data_cell)
+        workspace.link(DIFF.format(self.name), self.diff_cell)

@@ -28,7 +28,7 @@ import torch
 
 from caffe._net import fillers
 from caffe._net.backward import reverse
-from caffe._net.blob import DIFF, Blob
+from caffe._net.blob import DIFF, NetBlob
 from freshpot.engine import Plan, Workspace, infer_shapes
 from freshpot.errors import ArityError, NetError, ShapeError, UnknownOperatorError, near_matches
 from freshpot.net import Net, Op
@@ -176,8 +176,8 @@ class Layer:
         kind: LayerType,
         param: Any,
         workspace: Workspace,
-        bottoms: list[Blob],
-        tops: list[Blob],
+        bottoms: list[NetBlob],
+        tops: list[NetBlob],
         train: bool,
     ) -> None:
         self.kind = kind
@@ -188,7 +188,7 @@ class Layer:
         self.bottoms = bottoms
         self.tops = tops
         self.train = train
-        self.blobs: list[Blob] = []
+        self.blobs: list[NetBlob] = []
         #: for types that keep something across reshapes (data readers, Python layers)
         self.state: Any = None
         self.param_propagate_down: list[bool] = []
@@ -229,8 +229,9 @@ class Layer:
             if found.dims != shape:
                 raise ShapeError(f"parameter {i} has shape {found.dims}, the bottoms now want {shape}.")
             return found.name
-        blob = Blob(self.workspace, f"{self.name}[{i}]")
+        blob = NetBlob(self.workspace, f"{self.name}[{i}]")
         blob.data_cell.value = fillers.fill(filler, shape) if filler is not None else torch.zeros(shape)
+        blob.data_cell.share()  # parameters keep their memory: solvers update them in place
         self.blobs.append(blob)
         self.param_propagate_down.append(True)
         return blob.name

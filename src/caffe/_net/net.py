@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffe import _log
-from caffe._net.blob import Blob
+from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer, find_type
 from caffe._net.rules import filter_net
 from caffe._net.splits import insert_splits
@@ -35,7 +35,7 @@ Callback = Callable[[int], None]
 class LearnableParam:
     """A parameter that the solver updates: its blob, its multipliers, and the names it is shown by."""
 
-    blob: Blob
+    blob: NetBlob
     lr_mult: float = 1.0
     decay_mult: float = 1.0
     has_lr_mult: bool = False
@@ -80,7 +80,7 @@ class CaffeNet:
     def _start(self) -> None:
         self.layers: list[Layer] = []
         self.layer_names: list[str] = []
-        self.blob_list: list[Blob] = []
+        self.blob_list: list[NetBlob] = []
         self.blob_names: list[str] = []
         self.bottom_ids: list[list[int]] = []
         self.top_ids: list[list[int]] = []
@@ -202,7 +202,7 @@ class CaffeNet:
             _log.info("net.cpp:382", f"{param.name} -> {name}")
             cell = name if not anonymous else f"{param.name}/(automatic {j})"
             self.top_ids[i].append(len(self.blob_list))
-            self.blob_list.append(Blob(self.workspace, cell))
+            self.blob_list.append(NetBlob(self.workspace, cell))
             self.blob_names.append(name)
             self._blob_needs_backward.append(False)
             self.blob_loss_weights.append(0.0)

@@ -412,10 +412,7 @@ LMDB_DAMAGE = {
     "half": (lambda d: d[: len(d) // 2], "truncated: .* bytes, the meta page promises"),
     "one page less": (lambda d: d[:-4096], "truncated"),
     "magic": (lambda d: patched(d, 16, "<I", 0), "the magic number is missing"),
-    "32 bit": (
-        lambda d: b"\0" * 12 + b"\xde\xc0\xef\xbe" + d[16:],
-        "written on a 32-bit or big-endian machine",
-    ),
+    "32 bit": (lambda d: d[:12] + d[16:], "written on a 32-bit or big-endian machine"),
     "big endian": (lambda d: patched(d, 16, ">I", 0xBEEFC0DE), "written on a 32-bit or big-endian machine"),
     "version": (lambda d: patched(d, 20, "<I", 2), "LMDB data format 2, only format 1 is read"),
     "page size": (lambda d: patched(d, 40, "<I", 4095), "a page size of 4095 bytes"),

@@ -1,0 +1,134 @@
+"""The prefetcher: the source's order, its errors, and no thread left behind."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from freshpot.data.prefetch import Prefetcher
+from freshpot.errors import DataError
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name == "freshpot-prefetch"}
+
+
+@pytest.mark.parametrize("depth", [1, 2, 50])
+def test_items_come_in_order_and_end(depth: int) -> None:
+    prefetcher = Prefetcher(range(20), depth)
+    assert list(prefetcher) == list(range(20))
+    assert list(prefetcher) == []
+    prefetcher.close()
+    assert not threads()
+
+
+def test_it_stays_depth_items_ahead() -> None:
+    made = []
+
+    def source() -> Iterator[int]:
+        for item in itertools.count():
+            made.append(item)
+            yield item
+
+    with Prefetcher(source(), depth=3) as prefetcher:
+        assert next(prefetcher) == 0
+        deadline = time.monotonic() + 10
+        while len(made) < 5 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.05)
+        assert made == [0, 1, 2, 3, 4]  # one taken, three waiting, one that waits for room
+    assert not threads()
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise KeyError("lost")
+
+    prefetcher = Prefetcher(source())
+    assert next(prefetcher) == 1
+    for _ in range(2):
+        with pytest.raises(KeyError, match="lost"):
+            next(prefetcher)
+
+
+def test_closing_ends_the_iteration() -> None:
+    prefetcher = Prefetcher(itertools.count())
+    next(prefetcher)
+    prefetcher.close()
+    prefetcher.close()
+    assert list(prefetcher) == []
+
+
+def test_garbage_collection_ends_the_thread() -> None:
+    prefetcher = Prefetcher(itertools.count())
+    next(prefetcher)
+    assert threads()
+    del prefetcher
+    gc.collect()
+    assert not threads()
+
+
+def test_a_waiting_consumer_is_freed_by_close() -> None:
+    gate = threading.Event()
+
+    def source() -> Iterator[int]:
+        gate.wait(10)
+        yield 1
+
+    prefetcher = Prefetcher(source())
+    found: list[object] = []
+    consumer = threading.Thread(target=lambda: found.append(next(prefetcher, "end")))
+    consumer.start()
+    threading.Timer(0.1, gate.set).start()
+    prefetcher.close()
+    consumer.join(10)
+    assert found == ["end"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["itertools.count()", "iter(lambda: time.sleep(0.01), 1)", "range(1)"],
+    ids=["busy", "slow", "done"],
+)
+def test_the_interpreter_exits(source: str) -> None:
+    program = (
+        "import itertools, time; from freshpot.data.prefetch import Prefetcher\n"
+        f"p = Prefetcher({source}); next(p); print('ok')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("ok\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_is_told() -> None:
+    program = (
+        "import itertools, os, warnings; from freshpot.data.prefetch import Prefetcher\n"
+        "warnings.simplefilter('ignore')\n"
+        "p = Prefetcher(range(100), 1); next(p)\n"
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    try: list(p)\n"
+        "    except Exception as error: print(type(error).__name__, error, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(pid, 0); p.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("DataError the prefetching thread is gone")
+
+
+def test_depth_must_be_positive() -> None:
+    with pytest.raises(DataError, match="depth 0: a prefetcher holds 1 item at least"):
+        Prefetcher(range(3), 0)

@@ -6,6 +6,7 @@ Nothing is imported until the first question, so `import freshpot.net` stays lig
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import threading
@@ -55,15 +56,26 @@ def get(type_name: str) -> type[Operator]:
     """The definition of an operator type.
 
     Raises:
-        UnknownOperatorError: there is none; the message names near matches.
+        UnknownOperatorError: there is none; the message says whether Caffe2 has it, or names near matches.
     """
     found = find(type_name)
-    if found is None:
+    if found is not None:
+        return found
+    if type_name in originals():
         raise UnknownOperatorError(
-            f"there is no operator '{type_name}'.{near_matches(type_name, _definitions)}"
-            " `freshpot ops` lists all that there are."
+            f"operator '{type_name}' of Caffe2 is not supported by freshpot yet; docs/support.md lists what is."
         )
-    return found
+    raise UnknownOperatorError(
+        f"there is no operator '{type_name}'.{near_matches(type_name, _definitions)}"
+        " `freshpot ops` lists all that there are."
+    )
+
+
+@functools.cache
+def originals() -> frozenset[str]:
+    """Types of the operators that Caffe2 itself has."""
+    text = (pkgutil.get_data("freshpot.net", "caffe2_operators.txt") or b"").decode()
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def names() -> list[str]:

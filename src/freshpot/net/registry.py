@@ -38,8 +38,7 @@ def load() -> None:
     with _loading:
         if _loaded:
             return
-        import freshpot.ops as package
-
+        package = importlib.import_module("freshpot.ops")  # by name: found from here, not needed here
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             importlib.import_module(module.name)
         _loaded = True

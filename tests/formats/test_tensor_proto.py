@@ -143,8 +143,14 @@ def arrays() -> st.SearchStrategy[Any]:
 
 
 def bits(array: Any) -> Any:
-    """For comparison bit by bit, so that NaN equals itself."""
-    return array.tolist() if array.dtype == object else array.tobytes()
+    """For comparison bit by bit, but for the bits of NaN, which not every protobuf runtime keeps."""
+    if array.dtype == object:
+        return array.tolist()
+    return (
+        np.where(np.isnan(array), np.array(np.nan, array.dtype), array).tobytes()
+        if array.dtype.kind == "f"
+        else array.tobytes()
+    )
 
 
 @settings(deadline=None)

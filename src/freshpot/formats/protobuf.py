@@ -124,7 +124,10 @@ class _TableReader:
                 "expected: number name type [repeated|required] [packed] [deprecated] [= default]"
             )
         label = next((_LABELS[word] for word in words if word in _LABELS), _FIELD.LABEL_OPTIONAL)
-        field = self.open.field.add(name=found["name"], number=int(found["number"]), label=label)
+        number = int(found["number"])
+        if any(field.number == number or field.name == found["name"] for field in self.open.field):
+            raise ValueError("this number or name is taken")
+        field = self.open.field.add(name=found["name"], number=number, label=label)
         self._set_type(field, type_name)
         if "packed" in words:
             field.options.packed = True

@@ -1,0 +1,166 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad as pad_tensor
+
+from freshpot.errors import ArgumentError, ArityError
+from freshpot.net.grads import GradientMaker
+from freshpot.net.op import Op
+from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops._window import WINDOW_ARGS, Layout, Windowed, channels_last
+
+
+def conv_gradient(g: GradientMaker) -> list[Op]:
+    """ConvGradient(X, W, dY) -> dW[, db], dX; without a bias it says ``no_bias``."""
+    inputs = [g.I(0), g.I(1), g.GO(0)]
+    if len(g.op.inputs) == 3:
+        return [g.new(f"{g.op.type}Gradient", inputs, [g.GI(1), g.GI(2), g.GI(0)])]
+    return [g.new(f"{g.op.type}Gradient", inputs, [g.GI(1), g.GI(0)], {"no_bias": 1})]
+
+
+class Convolution(Windowed, abstract=True):
+    """What all convolutions share."""
+
+    inputs = (Port("X", FLOAT), Port("W", FLOAT), Port("b", FLOAT, "M", optional=True))
+    outputs = (Port("Y"),)
+    args = (
+        *WINDOW_ARGS,
+        Arg("group", int, 1, "number of groups of channels that do not see each other"),
+        Arg("no_bias", int, 0, "of the gradient: the convolution has no bias"),
+    )
+    gradient_rule = staticmethod(conv_gradient)
+
+    def setup(self) -> None:
+        super().setup()
+        if self.group < 1:
+            self.refuse(f"group must be at least 1, got {self.group}.", ArgumentError)
+        self._none = [0] * len(self.kernels)
+
+    def check(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> None:
+        self.check_dims(X)
+        channels, images = X.shape[-1 if self.nhwc else 1], self.channels_second(X)
+        filters = self.channels_second(W)
+        if filters.dim() != X.dim() or list(filters.shape[2:]) != self.kernels:
+            self.refuse(
+                f"the filter W must have {X.dim()} dimensions and kernel {self.kernels}; got {tuple(W.shape)}."
+            )
+        if filters.shape[1] * self.group != channels or filters.shape[0] % self.group:
+            self.refuse(
+                f"X {tuple(X.shape)} has {channels} channels in {self.group} groups; W {tuple(W.shape)} wants "
+                f"{filters.shape[1]} channels a group and has {filters.shape[0]} filters."
+            )
+        if b is not None and tuple(b.shape) != (filters.shape[0],):
+            self.refuse(f"the bias must have shape ({filters.shape[0]},), got {tuple(b.shape)}.")
+        self.layout(tuple(images.shape[2:]))
+
+    def _padding(self, layout: Layout) -> tuple[list[int], list[int] | None]:
+        """Padding that ATen does itself, and (where sides differ) the margins to add first."""
+        if layout.heads == layout.tails and min(layout.heads) >= 0:
+            return list(layout.heads), None
+        pairs = zip(reversed(layout.heads), reversed(layout.tails), strict=True)
+        return self._none, [m for pair in pairs for m in pair]
+
+    def kernel(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
+        images, filters = self.channels_second(X), self.channels_second(W)
+        padding, margins = self._padding(self.layout(tuple(images.shape[2:])))
+        if margins:
+            images = pad_tensor(images, margins)
+        Y = torch.ops.aten.convolution(
+            channels_last(images),
+            filters,
+            b,
+            self.strides,
+            padding,
+            self.dilations,
+            False,
+            self._none,
+            self.group,
+        )
+        return self.in_order(Y)
+
+
+class ConvolutionGradient(Convolution, abstract=True):
+    """What the gradients of all convolutions share: dW, db (unless no_bias), dX if the net asks for it."""
+
+    inputs = (Port("X", FLOAT), Port("W", FLOAT), Port("dY", FLOAT, optional=True))
+    outputs = (Port("dW"), Port("db", optional=True), Port("dX", optional=True))
+    gradient_rule = None
+    no_gradient = "it is itself a gradient"
+
+    def check(self, X: Tensor, W: Tensor, dY: Tensor | None = None) -> None:
+        super().check(X, W)
+        if dY is None:
+            self.refuse("the gradient of Y is missing.", ArityError)
+        images = self.channels_second(X)
+        wanted = (X.shape[0], W.shape[0], *self.layout(tuple(images.shape[2:])).outputs)
+        if tuple(self.channels_second(dY).shape) != wanted:
+            self.refuse(f"dY must be the gradient of Y {wanted} (N, M, space); got {tuple(dY.shape)}.")
+
+    def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        with_bias = not self.no_bias
+        with_input = self.num_outputs > 1 + with_bias
+        images, filters = self.channels_second(X), self.channels_second(W)
+        padding, margins = self._padding(self.layout(tuple(images.shape[2:])))
+        if margins:
+            images = pad_tensor(images, margins)
+        dX, dW, db = torch.ops.aten.convolution_backward(
+            channels_last(self.channels_second(dY)),
+            channels_last(images),
+            filters,
+            [filters.shape[0]],
+            self.strides,
+            padding,
+            self.dilations,
+            False,
+            self._none,
+            self.group,
+            [with_input, True, with_bias],
+        )
+        made = (self.in_order(dW).contiguous(),)
+        if with_bias:
+            made += (db,)
+        if with_input:
+            made += (self.in_order(pad_tensor(dX, [-m for m in margins]) if margins else dX),)
+        return made
+
+
+class Conv(Convolution):
+    """Y[n, m] = b[m] + sum over c of W[m, c] * X[n, c], * the correlation of two images.
+
+    Shapes:   X: (N, C, space), W: (M, C / group, kernel), b: (M,) -> Y: (N, M, space');
+              with order NHWC X: (N, space, C), W: (M, kernel, C / group) -> Y: (N, space', M).
+              Space has one, two or three dimensions, as many as the kernel.
+    Raises:   ShapeError if they do not fit; ArgumentError for a window that makes no sense.
+    Source:   caffe2/operators/conv_op.cc
+    """
+
+
+class Conv1D(Convolution):
+    """Conv under the name that says one dimension. Source: caffe2/operators/conv_op.cc"""
+
+
+class Conv2D(Convolution):
+    """Conv under the name that says two dimensions. Source: caffe2/operators/conv_op.cc"""
+
+
+class Conv3D(Convolution):
+    """Conv under the name that says three dimensions. Source: caffe2/operators/conv_op.cc"""
+
+
+class ConvGradient(ConvolutionGradient):
+    """Gradient of Conv."""
+
+
+class Conv1DGradient(ConvolutionGradient):
+    """Gradient of Conv1D."""
+
+
+class Conv2DGradient(ConvolutionGradient):
+    """Gradient of Conv2D."""
+
+
+class Conv3DGradient(ConvolutionGradient):
+    """Gradient of Conv3D."""

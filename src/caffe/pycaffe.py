@@ -1,0 +1,476 @@
+"""`caffe.Net` and what hangs on it: the Python face of a Caffe net.
+
+Owned here: names, containers and results as pycaffe has them. Who calls it: users; the work is done in
+`caffe._net`. Attributes of objects here are exactly pycaffe's, so that `dir()` shows what it showed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from caffe._net.blob import NetBlob
+from caffe._net.layer import Layer as NetLayer
+from caffe._net.net import CaffeNet
+from freshpot.errors import ArgumentError
+
+Arrays = dict[str, np.ndarray]
+
+
+class Blob:
+    """A blob of a net: ``data`` and ``diff`` are live float32 views of one shape."""
+
+    __slots__ = ("_blob",)
+
+    def __init__(self, blob: NetBlob) -> None:
+        self._blob = blob
+
+    data = property(lambda self: self._blob.data, doc="The values: a live numpy view.")
+    diff = property(lambda self: self._blob.diff, doc="The gradients: a live numpy view.")
+    shape = property(lambda self: IntVec(self._blob.dims), doc="Sizes of the axes.")
+    count = property(lambda self: self._blob.count, doc="Number of elements.")
+    num = property(lambda self: self._blob.num, doc="Size of axis 0 (1 if there is none).")
+    channels = property(lambda self: self._blob.channels, doc="Size of axis 1 (1 if there is none).")
+    height = property(lambda self: self._blob.height, doc="Size of axis 2 (1 if there is none).")
+    width = property(lambda self: self._blob.width, doc="Size of axis 3 (1 if there is none).")
+
+    def reshape(self, *shape: int, **kwargs: Any) -> None:
+        """Change the shape; layers above follow at the next `Net.reshape` or forward pass.
+
+        Raises:
+            RuntimeError: keyword arguments, as in the original.
+            ShapeError: a negative size.
+        """
+        if kwargs:
+            raise RuntimeError("Blob.reshape takes no kwargs")
+        self._blob.reshape(*shape)
+
+
+class IntVec(list):
+    """A list of ints, under the name that pycaffe prints."""
+
+
+class StringVec(list):
+    """A list of names, under the name that pycaffe prints."""
+
+
+class BlobVec(list):
+    """The parameter blobs of a layer. Python layers add to theirs with ``add_blob(*shape)``."""
+
+    def __init__(self, blobs: Iterable[Blob] = (), add: Callable[..., Blob] | None = None) -> None:
+        super().__init__(blobs)
+        self._add = add
+
+    def add_blob(self, *shape: int, **kwargs: Any) -> None:
+        """Append a blob of zeros.
+
+        Raises:
+            RuntimeError: keyword arguments, as in the original; or the layer is not being set up.
+        """
+        if kwargs:
+            raise RuntimeError("BlobVec.add_blob takes no kwargs")
+        if self._add is None:
+            raise RuntimeError("blobs can be added only to a Python layer's own list, in its setup()")
+        self.append(self._add(*shape))
+
+
+class RawBlobVec(list):
+    """Bottoms or tops as a Python layer is given them."""
+
+
+class LayerVec(list):
+    """The layers of a net."""
+
+
+class Layer:
+    """A layer of a net; Python layers derive from it."""
+
+    _layer: NetLayer | None = None
+
+    @classmethod
+    def _of(cls, layer: NetLayer) -> Layer:
+        made = cls.__new__(cls)
+        made._layer = layer
+        made._blobs = BlobVec(Blob(b) for b in layer.blobs)
+        return made
+
+    @property
+    def blobs(self) -> BlobVec:
+        """Parameter blobs."""
+        return self._blobs
+
+    @property
+    def type(self) -> str:
+        """The layer type's name."""
+        return self._layer.type if self._layer is not None else "Python"
+
+    def setup(self, bottom: Any, top: Any) -> None:
+        """Set the layer up once; Python layers override it."""
+
+    def reshape(self, bottom: Any, top: Any) -> None:
+        """Shape the tops; Python layers override it."""
+
+
+class Net:
+    """A net.
+
+    ``Net(file, phase, level=0, stages=None, weights=None)``; the old form ``Net(file, weights, phase)``
+    is taken too.
+
+    Raises:
+        RuntimeError: a file that is not there.
+        FreshpotError: whatever is wrong with the net, naming file, line and layer.
+    """
+
+    def __init__(self, network_file: Any, *args: Any, **kwargs: Any) -> None:
+        from caffe import _files
+
+        phase, level, stages, weights = _constructor_arguments(args, kwargs)
+        path = os.fspath(network_file)
+        if not os.path.isfile(path):
+            raise RuntimeError(f"Could not open file {path}")
+        if weights is not None and not os.path.isfile(weights):
+            raise RuntimeError(f"Could not open file {weights}")
+        self._start(_files.load_net(path, phase, level, stages))
+        if weights is not None:
+            self.copy_from(weights)
+
+    @classmethod
+    def _of(cls, net: CaffeNet) -> Net:
+        made = cls.__new__(cls)
+        made._start(net)
+        return made
+
+    @classmethod
+    def _from_text(cls, text: str, phase: int) -> Net:
+        """A net from prototxt text."""
+        from caffe import _files
+
+        return cls._of(_files.parse_net(text, phase))
+
+    def _start(self, net: CaffeNet) -> None:
+        self._net = net
+        self._blobs = [Blob(b) for b in net.blob_list]
+        self._layers = LayerVec(_python_face(layer) for layer in net.layers)
+        self._blobs_dict: OrderedDict[str, Blob] = OrderedDict(zip(net.blob_names, self._blobs, strict=True))
+
+    # ---- what there is -------------------------------------------------------------------------
+    @property
+    def blobs(self) -> OrderedDict[str, Blob]:
+        """Blobs by name, from input to output."""
+        return self._blobs_dict
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        """Loss weights by blob name."""
+        return OrderedDict(zip(self._net.blob_names, self._net.blob_loss_weights, strict=True))
+
+    @property
+    def layers(self) -> LayerVec:
+        """Layers, from input to output."""
+        return self._layers
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, Layer]:
+        """Layers by name."""
+        return OrderedDict(zip(self._layer_names, self._layers, strict=True))
+
+    @property
+    def params(self) -> OrderedDict[str, BlobVec]:
+        """Parameter blobs by layer name, for the layers that have some."""
+        return OrderedDict(
+            (name, layer.blobs)
+            for name, layer in zip(self._layer_names, self._layers, strict=True)
+            if layer.blobs
+        )
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the input blobs."""
+        return [self._net.blob_names[i] for i in self._net.input_ids]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the blobs that no layer reads."""
+        return [self._net.blob_names[i] for i in self._net.output_ids]
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        """Names of the tops by layer name."""
+        return self._names_by_layer(self._net.top_ids)
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        """Names of the bottoms by layer name."""
+        return self._names_by_layer(self._net.bottom_ids)
+
+    def _names_by_layer(self, ids: list[list[int]]) -> OrderedDict[str, list[str]]:
+        names = self._net.blob_names
+        return OrderedDict((layer, [names[i] for i in ids[k]]) for k, layer in enumerate(self._layer_names))
+
+    @property
+    def _layer_names(self) -> StringVec:
+        return StringVec(self._net.layer_names)
+
+    @property
+    def _blob_names(self) -> StringVec:
+        return StringVec(self._net.blob_names)
+
+    @property
+    def _inputs(self) -> IntVec:
+        return IntVec(self._net.input_ids)
+
+    @property
+    def _outputs(self) -> IntVec:
+        return IntVec(self._net.output_ids)
+
+    def _top_ids(self, layer: int) -> IntVec:
+        return IntVec(self._net.top_ids[layer])
+
+    def _bottom_ids(self, layer: int) -> IntVec:
+        return IntVec(self._net.bottom_ids[layer])
+
+    # ---- running -------------------------------------------------------------------------------
+    def _forward(self, start: int, end: int) -> float:
+        return self._net.forward_range(start, end)
+
+    def _backward(self, start: int, end: int) -> None:
+        self._net.backward_range(start, end)
+
+    def forward(
+        self, blobs: list[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+    ) -> Arrays:
+        """Run the net, or its layers ``start`` to ``end`` (names, inclusive), forwards.
+
+        Args:
+            blobs: blobs to return besides the outputs.
+            kwargs: arrays for the input blobs, by name: all of them or none.
+
+        Returns:
+            name -> live view.
+
+        Raises:
+            Exception: inputs that do not match the net's, as in the original.
+        """
+        names = self._layer_names
+        first = names.index(start) if start is not None else 0
+        last = names.index(end) if end is not None else len(names) - 1
+        wanted = {*(self.top_names[end] if end is not None else self.outputs), *(blobs or [])}
+        if kwargs:
+            if set(kwargs) != set(self.inputs):
+                raise Exception("Input blob arguments do not match net inputs.")  # noqa: TRY002 - pycaffe's type
+            for name, array in kwargs.items():
+                if array.shape[0] != self.blobs[name].shape[0]:
+                    raise Exception("Input is not batch sized")  # noqa: TRY002
+                self.blobs[name].data[...] = array
+        self._forward(first, last)
+        return {name: self.blobs[name].data for name in wanted}
+
+    def backward(
+        self, diffs: list[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+    ) -> Arrays:
+        """Run the net, or its layers ``start`` back to ``end`` (names, inclusive), backwards.
+
+        Args:
+            diffs: blobs whose diffs to return besides the inputs'.
+            kwargs: diffs for the output blobs, by name: all of them or none.
+
+        Returns:
+            name -> live view of the diff.
+
+        Raises:
+            Exception: diffs that do not match the net's outputs, as in the original.
+        """
+        names = self._layer_names
+        first = names.index(start) if start is not None else len(names) - 1
+        last = names.index(end) if end is not None else 0
+        wanted = {*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or [])}
+        if kwargs:
+            if set(kwargs) != set(self.outputs):
+                raise Exception("Top diff arguments do not match net outputs.")  # noqa: TRY002
+            for name, array in kwargs.items():
+                if array.shape[0] != self.blobs[name].shape[0]:
+                    raise Exception("Diff is not batch sized")  # noqa: TRY002
+                self.blobs[name].diff[...] = array
+        self._backward(first, last)
+        return {name: self.blobs[name].diff for name in wanted}
+
+    def forward_all(self, blobs: list[str] | None = None, **kwargs: Any) -> Arrays:
+        """Run any number of inputs through the net, a batch at a time; returns all results by name."""
+        results: dict[str, list[np.ndarray]] = {name: [] for name in {*self.outputs, *(blobs or [])}}
+        for batch in self._batches(kwargs):
+            for name, array in self.forward(blobs=blobs, **batch).items():
+                results[name].extend(array.copy())
+        return _trimmed(results, kwargs)
+
+    def forward_backward_all(
+        self, blobs: list[str] | None = None, diffs: list[str] | None = None, **kwargs: Any
+    ) -> tuple[Arrays, Arrays]:
+        """`forward_all` with a backward pass after each batch; returns blobs and diffs by name."""
+        results: dict[str, list[np.ndarray]] = {name: [] for name in {*self.outputs, *(blobs or [])}}
+        grads: dict[str, list[np.ndarray]] = {name: [] for name in {*self.inputs, *(diffs or [])}}
+        forwards = self._batches({n: kwargs[n] for n in self.inputs if n in kwargs})
+        backwards = self._batches({n: kwargs[n] for n in self.outputs if n in kwargs})
+        for inputs, output_diffs in zip_longest(forwards, backwards, fillvalue={}):
+            for name, array in self.forward(blobs=blobs, **inputs).items():
+                results[name].extend(array.copy())
+            for name, array in self.backward(diffs=diffs, **output_diffs).items():
+                grads[name].extend(array.copy())
+        return _trimmed(results, kwargs), _trimmed(grads, kwargs)
+
+    def _batches(self, arrays: Mapping[str, Any]) -> Iterator[Arrays]:
+        """Slices of the net's batch size; the last one is padded with zeros."""
+        if not arrays:
+            return
+        total = len(next(iter(arrays.values())))
+        size = next(iter(self.blobs.values())).shape[0]
+        for start in range(0, total, size):
+            batch = {name: np.asarray(array[start : start + size]) for name, array in arrays.items()}
+            short = size - min(size, total - start)
+            if short:
+                batch = {
+                    name: np.concatenate([array, np.zeros((short, *array.shape[1:]))])
+                    for name, array in batch.items()
+                }
+            yield batch
+
+    def reshape(self) -> None:
+        """Let all layers take the shapes of their bottoms."""
+        self._net.reshape_all()
+
+    def clear_param_diffs(self) -> None:
+        """Set the diffs of all parameters to zero."""
+        self._net.clear_param_diffs()
+
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Give the net's MemoryData layer (its first layer) its data (N, C, H, W) and labels (N,).
+
+        Raises:
+            RuntimeError: arrays that do not fit, in the original's words.
+        """
+        if labels.ndim == 1:
+            labels = np.ascontiguousarray(labels[:, np.newaxis, np.newaxis, np.newaxis])
+        self._set_input_arrays(data, labels)
+
+    def _set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        first = self._net.layers[0] if self._net.layers else None
+        if first is None or first.type != "MemoryData":
+            raise RuntimeError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")
+        first.state.set_arrays(data, labels)
+
+    # ---- callbacks -----------------------------------------------------------------------------
+    def before_forward(self, call: Callable[[int], None]) -> None:
+        """Have ``call(layer number)`` called before each layer's forward pass."""
+        self._net.before_forward.append(call)
+
+    def after_forward(self, call: Callable[[int], None]) -> None:
+        """Have ``call(layer number)`` called after each layer's forward pass."""
+        self._net.after_forward.append(call)
+
+    def before_backward(self, call: Callable[[int], None]) -> None:
+        """Have ``call(layer number)`` called before each layer's backward pass."""
+        self._net.before_backward.append(call)
+
+    def after_backward(self, call: Callable[[int], None]) -> None:
+        """Have ``call(layer number)`` called after each layer's backward pass."""
+        self._net.after_backward.append(call)
+
+    # ---- weights -------------------------------------------------------------------------------
+    def copy_from(self, weights: Any, skip_mismatched: bool = False) -> Any:
+        """Copy parameters from a trained model (binary or HDF5), by layer name.
+
+        Args:
+            skip_mismatched: leave parameters whose shapes differ as they are, instead of raising.
+
+        Returns:
+            what was copied, skipped and left (a table that prints well).
+
+        Raises:
+            RuntimeError: the file is not there.
+            ShapeError: a parameter's shape differs.
+        """
+        from caffe import _files
+
+        return _files.copy_weights(self._net, os.fspath(weights), skip_mismatched)
+
+    def share_with(self, other: Net) -> None:
+        """Let this net's parameters be ``other``'s (same memory), by layer name."""
+        from caffe import _files
+
+        _files.share_weights(self._net, other._net)
+
+    def save(self, path: Any) -> None:
+        """Write the net with its parameters as a caffemodel."""
+        from caffe import _files
+
+        _files.save_net(self._net, os.fspath(path))
+
+    def save_hdf5(self, path: Any) -> None:
+        """Write the parameters as HDF5."""
+        from caffe import _files
+
+        _files.save_net_hdf5(self._net, os.fspath(path))
+
+    def load_hdf5(self, path: Any) -> None:
+        """Copy parameters from an HDF5 file, by layer name."""
+        self.copy_from(path)
+
+
+def _python_face(layer: NetLayer) -> Layer:
+    """What pycaffe shows for a layer: for a Python layer, the user's own object."""
+    face = getattr(layer.state, "python_layer", None)
+    return face if face is not None else Layer._of(layer)
+
+
+def _constructor_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, str | None]:
+    """Phase, level, stages and weights from either form of the constructor."""
+    known = {"phase", "level", "stages", "weights"}
+    if unknown := set(kwargs) - known:
+        raise ArgumentError(
+            f"Net() takes no argument {', '.join(sorted(unknown))}; it takes {', '.join(sorted(known))}."
+        )
+    if args and not isinstance(args[0], (int, np.integer)):  # the old form: weights, phase
+        args = (*args[1:2], 0, None, args[0]) if len(args) > 1 else (kwargs.get("phase"), 0, None, args[0])
+    values = dict(zip(("phase", "level", "stages", "weights"), args, strict=False))
+    values.update(kwargs)
+    if values.get("phase") is None:
+        raise ArgumentError("Net() needs a phase: caffe.TRAIN or caffe.TEST.")
+    weights = values.get("weights")
+    return (
+        values["phase"],
+        values.get("level") or 0,
+        values.get("stages"),
+        None if weights is None else os.fspath(weights),
+    )
+
+
+def _trimmed(results: Mapping[str, list[np.ndarray]], inputs: Mapping[str, Any]) -> Arrays:
+    """Results as arrays, without those of the padding."""
+    count = len(next(iter(inputs.values()))) if inputs else None
+    return {name: np.asarray(rows[:count]) for name, rows in results.items()}
+
+
+class Timer:
+    """A stop watch: ``start()``, ``stop()``, ``ms``."""
+
+    def __init__(self) -> None:
+        self._started = self._spent = 0.0
+
+    def start(self) -> None:
+        """Start."""
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        """Stop."""
+        self._spent = time.perf_counter() - self._started
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds between start and stop."""
+        return 1e3 * self._spent

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freshpot.errors import FormatError
-from freshpot.formats import protobuf, wire
+from freshpot.formats import protobuf
 from freshpot.formats.tensor_proto import (
     TYPE_OF,
     as_tensor_array,
     elements_of,
-    packed_field,
+    integers,
     put_elements,
     shape_of,
     shaped,
@@ -217,6 +217,6 @@ def _int8_from_proto(proto: Any, path: object, where: str | None) -> Int8Tensor:
     if dtype is None:
         kind = _T.DataType.Name(proto.data_type)
         raise FormatError(f"a quantised tensor of {kind}, expected UINT8 or INT32", path=path, where=where)
-    elements = wire.decode_varints(packed_field(proto, "data")).astype(dtype)
+    elements = integers(proto.data).astype(dtype)
     data = shaped(elements, shape_of(proto.dims, path, where), path, where)
     return Int8Tensor(data, proto.scale, int(proto.bias))

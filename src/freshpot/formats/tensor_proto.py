@@ -36,6 +36,7 @@ STORED: dict[int, tuple[np.dtype[Any], str]] = {
     _T.DOUBLE: (np.dtype("<f8"), "double_data"),
 }
 TYPE_OF = {dtype: code for code, (dtype, _) in STORED.items() if code != _T.BYTE}
+_AS_IN_MEMORY = ("float_data", "double_data")
 #: data_types whose elements may stand in byte_data instead
 MAY_BE_BYTES = {_T.BYTE, _T.UINT8, _T.INT8, _T.BOOL, _T.FLOAT16}
 
@@ -92,26 +93,29 @@ def _as_bytes_array(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def put_elements(proto: Any, array: NDArray[Any]) -> None:
-    """Set the elements; in bulk, through the wire format, because message fields take single numbers."""
+    """Set the elements of a TensorProto whose data_type is set already."""
     field = STORED[proto.data_type][1]
-    if field == "string_data":
-        proto.string_data.extend(array.ravel().tolist())
-    elif array.size:
-        if field in ("int32_data", "int64_data"):
-            packed = wire.encode_varints(array.view(np.uint16) if array.dtype == np.float16 else array)
-        else:
-            packed = array.tobytes()
-        number = proto.DESCRIPTOR.fields_by_name[field].number
-        tag = wire.encode_varint(number << 3 | wire.BYTES)
-        proto.MergeFromString(tag + wire.encode_varint(len(packed)) + packed)
+    if field in _AS_IN_MEMORY:
+        packed = array.tobytes()
+        tag = wire.encode_varint(proto.DESCRIPTOR.fields_by_name[field].number << 3 | wire.BYTES)
+        if packed:  # in one piece through the wire format: a field would take single Python numbers
+            proto.MergeFromString(tag + wire.encode_varint(len(packed)) + packed)
+    else:
+        stored_as = {"float16": np.uint16, "bool": np.uint8}.get(array.dtype.name, array.dtype)
+        getattr(proto, field).extend(array.view(stored_as).ravel().tolist())
 
 
-def packed_field(proto: Any, field: str) -> bytes:
-    """The elements of a repeated number field, as the wire has them."""
+def _packed(proto: Any, field: str) -> bytes:
+    """The elements of a repeated float or double field in one piece."""
     alone = type(proto)()
     getattr(alone, field).MergeFrom(getattr(proto, field))
     data = alone.SerializePartialToString()
     return data[next(wire.scan_fields(data)).begin :] if data else b""
+
+
+def integers(field: Any) -> NDArray[np.int64]:
+    """The elements of a repeated integer field."""
+    return np.fromiter(field, np.int64, len(field))
 
 
 def elements_of(proto: Any, path: object, where: str | None) -> NDArray[Any]:
@@ -130,10 +134,9 @@ def elements_of(proto: Any, path: object, where: str | None) -> NDArray[Any]:
         return out
     if field == "byte_data":
         return np.empty(0, dtype)
-    packed = packed_field(proto, field)
-    if field in ("float_data", "double_data"):
-        return np.frombuffer(packed, dtype)
-    return from_numbers(wire.decode_varints(packed), dtype)
+    if field in _AS_IN_MEMORY:
+        return np.frombuffer(_packed(proto, field), dtype)
+    return from_numbers(integers(getattr(proto, field)), dtype)
 
 
 def from_numbers(numbers: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:

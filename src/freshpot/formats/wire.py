@@ -7,14 +7,14 @@ Called where going through message objects, one Python number at a time, would b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freshpot.errors import FormatError
 
-__all__ = ["Field", "decode_varints", "encode_varint", "encode_varints", "scan_fields"]
+__all__ = ["Field", "decode_varints", "encode_varint", "scan_fields"]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _MAX_VARINT = 10  # bytes
@@ -97,23 +97,3 @@ def decode_varints(packed: bytes) -> NDArray[np.int64]:
     shifts = (np.arange(raw.size) - np.repeat(starts, lengths)) * 7
     parts = (raw & 0x7F).astype(np.uint64) << shifts.astype(np.uint64)
     return np.bitwise_or.reduceat(parts, starts).view(np.int64)
-
-
-def encode_varints(values: NDArray[Any]) -> bytes:
-    """Integers of any width as a packed field writes them, negative ones in ten bytes."""
-    numbers = np.ascontiguousarray(values, np.int64).ravel().view(np.uint64)
-    if numbers.size == 0 or numbers.max() < 0x80:
-        return numbers.astype(np.uint8).tobytes()
-    lengths = np.ones(numbers.size, np.int64)
-    for byte in range(1, _MAX_VARINT):
-        lengths += numbers >= np.uint64(1 << (7 * byte))
-    starts = np.cumsum(lengths) - lengths
-    out = np.empty(int(lengths.sum()), np.uint8)
-    for byte in range(int(lengths.max())):
-        there = lengths > byte
-        more = np.where(lengths[there] > byte + 1, 0x80, 0).astype(np.uint8)
-        out[starts[there] + byte] = ((numbers[there] >> np.uint64(7 * byte)) & np.uint64(0x7F)).astype(
-            np.uint8
-        )
-        out[starts[there] + byte] |= more
-    return out.tobytes()

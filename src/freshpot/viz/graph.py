@@ -92,7 +92,7 @@ def net_graph(
         make_op: makes an operator's node from (operator, index); default green boxes.
         make_blob: makes a blob's node from (unique name, label); default octagons.
     """
-    make_op = make_op or op_node(**OP_STYLE)
+    make_op = make_op or op_node(False, **OP_STYLE)
     make_blob = make_blob or blob_node(**BLOB_STYLE)
     graph = Dot(name, rankdir=rankdir)
     current: dict[str, Node] = {}
@@ -133,7 +133,7 @@ def dependency_graph(
         minimal: leave out an edge that a longer way already implies.
         make_op: makes an operator's node from (operator, index).
     """
-    make_op = make_op or op_node(**OP_STYLE)
+    make_op = make_op or op_node(False, **OP_STYLE)
     graph = Dot(name, rankdir=rankdir)
     nodes: list[Node] = []
     writer: dict[str, int] = {}

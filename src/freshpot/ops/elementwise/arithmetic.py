@@ -1,0 +1,96 @@
+"""Arithmetic on two inputs, with broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from freshpot.net.schema import NUMERIC, Port
+from freshpot.ops._operator import gradient
+from freshpot.ops.elementwise._broadcast import Broadcasting
+
+
+class _Arithmetic(Broadcasting, abstract=True):
+    inputs = (Port("A", NUMERIC), Port("B", NUMERIC))
+    inplace = ((0, 0), (1, 0))
+    function: ClassVar[Callable[..., Tensor]]
+
+    def kernel(self, A: Tensor, B: Tensor) -> Tensor:
+        return type(self).function(A, self.align(A, B) if self.broadcast else B)
+
+    def folded(self, dA: Tensor, dB: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients in the shape of the result, summed to the shapes of A and B; always fresh tensors."""
+        dA, dB = self.fold(dA, A.shape, A.shape), self.fold(dB, B.shape, self.aligned_shape(A, B))
+        return dA, dB
+
+
+class Add(_Arithmetic):
+    """C = A + B.
+
+    Shapes:   A, B: any that broadcast -> C: the broadcast shape (A's, with the argument ``broadcast``)
+    Raises:   DTypeError if A and B differ in type; ShapeError if they do not broadcast.
+    Source:   caffe2/operators/elementwise_add_op.h
+    """
+
+    function = staticmethod(torch.add)
+
+    @gradient("dC A B -> dA dB", inplace=((0, 0), (0, 1)))
+    def backward(self, dC: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        return self.folded(dC.clone(), dC.clone(), A, B)
+
+
+class Sub(_Arithmetic):
+    """C = A - B.
+
+    Shapes:   A, B: any that broadcast -> C: the broadcast shape (A's, with the argument ``broadcast``)
+    Raises:   DTypeError if A and B differ in type; ShapeError if they do not broadcast.
+    Source:   caffe2/operators/elementwise_sub_op.h
+    """
+
+    function = staticmethod(torch.sub)
+
+    @gradient("dC A B -> dA dB", inplace=((0, 0), (0, 1)))
+    def backward(self, dC: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        return self.folded(dC.clone(), -dC, A, B)
+
+
+class Mul(_Arithmetic):
+    """C = A * B.
+
+    Shapes:   A, B: any that broadcast -> C: the broadcast shape (A's, with the argument ``broadcast``)
+    Raises:   DTypeError if A and B differ in type; ShapeError if they do not broadcast.
+    Source:   caffe2/operators/elementwise_mul_op.h
+    """
+
+    function = staticmethod(torch.mul)
+
+    @gradient("dC A B -> dA dB", inplace=((0, 0), (0, 1)))
+    def backward(self, dC: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        return self.folded(dC * self.align(A, B), dC * A, A, B)
+
+
+def _divide(A: Tensor, B: Tensor) -> Tensor:
+    return torch.div(A, B) if A.is_floating_point() else torch.div(A, B, rounding_mode="trunc")
+
+
+class Div(_Arithmetic):
+    """C = A / B; whole numbers are rounded to zero.
+
+    Shapes:   A, B: any that broadcast -> C: the broadcast shape (A's, with the argument ``broadcast``)
+    Raises:   DTypeError if A and B differ in type; ShapeError if they do not broadcast.
+    Source:   caffe2/operators/elementwise_div_op.h
+    """
+
+    function = staticmethod(_divide)
+    inplace = ((0, 0),)
+
+    @gradient("dC A B C -> dA dB", inplace=((0, 0),))
+    def backward(self, dC: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+        aligned = self.align(A, B)
+        dA = dC / aligned
+        # A / A names one blob for both gradients; the original leaves dA in it.
+        dB = dA.clone() if self.op.outputs[0] == self.op.outputs[-1] else -dA * C
+        return self.folded(dA, dB, A, B)

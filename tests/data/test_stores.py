@@ -233,6 +233,48 @@ def test_records_that_do_not_fit(
         write(db_type, tmp_path / "db", [(key, value)])
 
 
+@pytest.mark.parametrize("db_type", STORES)
+@pytest.mark.parametrize("mode", [Mode.NEW, Mode.WRITE])
+def test_writing_into_a_missing_folder(tmp_path: Path, db_type: str, mode: Mode) -> None:
+    with pytest.raises(DataError, match=r"nowhere/db: there is no folder .*nowhere to write it in"):
+        open_db(db_type, tmp_path / "nowhere" / "db", mode)
+
+
+def test_lmdb_that_cannot_be_put_in_place_stays_where_it_was_built(tmp_path: Path) -> None:
+    database = open_db("lmdb", tmp_path / "db", Mode.NEW)
+    with database.transaction() as transaction:
+        transaction.put(b"a", b"1")
+    (tmp_path / "db").write_text("something else that came meanwhile")
+    with pytest.raises(DataError, match=r"db: the new LMDB is complete, but stays in .*\.db\..*\.part"):
+        database.close()
+    (built,) = tmp_path.glob(".db.*.part")
+    assert read("lmdb", built) == [(b"a", b"1")]
+
+
+def test_lmdb_without_a_usable_lock_file_cannot_be_written(tmp_path: Path) -> None:
+    write("lmdb", tmp_path / "db", SOME)
+    (tmp_path / "db" / "lock.mdb").unlink()
+    (tmp_path / "db" / "lock.mdb").mkdir()
+    with pytest.raises(FormatError, match="db: cannot be opened for writing"):
+        open_db("lmdb", tmp_path / "db", Mode.WRITE)
+    assert read("lmdb", tmp_path / "db") == SOME
+
+
+def test_adding_needs_an_lmdb(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="db: no such LMDB folder"):
+        open_db("lmdb", tmp_path / "db", Mode.WRITE)
+
+
+@pytest.mark.parametrize(("db_type", "file"), [("minidb", "db"), ("lmdb", "db/data.mdb")])
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, db_type: str, file: str) -> None:
+    write(db_type, tmp_path / "db", [(b"%d" % index, bytes(200_000)) for index in range(5)])
+    with open_db(db_type, tmp_path / "db") as database:
+        cursor = database.cursor()
+        os.truncate(tmp_path / file, 300_000)
+        with pytest.raises(FormatError, match="the file became shorter"):
+            list(cursor)
+
+
 def test_minidb_cannot_seek(tmp_path: Path) -> None:
     write("minidb", tmp_path / "db", SOME)
     with open_db("minidb", tmp_path / "db") as database, database.cursor() as cursor:

@@ -109,6 +109,7 @@ def test_module_has_the_names_of_a_generated_one(shared: Path, name: str) -> Non
         for part in path:
             cls = getattr(cls, part)
         assert cls.DESCRIPTOR.full_name == full
+        assert getattr(module, "_" + "_".join(path).upper()) is cls.DESCRIPTOR
         assert (cls.__module__, cls.__qualname__) == (module.__name__, ".".join(path))
     for full, values in schema["enums"].items():
         *outer, last = full.removeprefix(schema["package"] + ".").split(".")

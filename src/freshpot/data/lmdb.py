@@ -2,6 +2,8 @@
 
 Opened through ``reader.open_db("lmdb", …)``. Reading goes through ``formats.lmdb_tree``, which survives any
 damage; writing goes through the ``lmdb`` package, after the file has been checked from end to end.
+As in Caffe2, a reader takes no lock: it sees the database as it was when opened, and a process that
+writes to the same database meanwhile may take the pages from under it.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class LMDB(reader.Database):
         if mode is Mode.READ:
             self._file = LmdbFile(_data_file(self.path))
         elif mode is Mode.WRITE:
-            self._open(self.path, _check_whole(_data_file(self.path)) if self.path.exists() else 0)
+            self._open(self.path, _check_whole(_data_file(self.path)))
         else:
             if self.path.exists():
                 raise DataError(f"{self.path}: exists already; a new LMDB is never written over an old one")
@@ -76,7 +78,9 @@ class LMDB(reader.Database):
             try:
                 os.rename(self._building, self.path)
             except OSError as error:
-                raise DataError(f"{self.path}: the new LMDB cannot be put in place: {error}") from error
+                raise DataError(
+                    f"{self.path}: the new LMDB is complete, but stays in {self._building}: {error}"
+                ) from error
             self._building = None
             sync_folder(self.path.absolute().parent)
 

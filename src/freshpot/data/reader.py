@@ -139,6 +139,8 @@ class Database(abc.ABC):
         self.mode = mode
         if mode is Mode.READ:
             _publish_pending(self.path)
+        elif not self.path.absolute().parent.is_dir():
+            raise DataError(f"{self.path}: there is no folder {self.path.absolute().parent} to write it in")
 
     @abc.abstractmethod
     def cursor(self) -> Cursor:
@@ -215,7 +217,8 @@ class _Store(NamedTuple):
 
 
 _STORES: dict[str, _Store] = {}
-#: Modules of this package that register stores when imported, in the order in which a path is tried.
+#: Modules of this package that register a store when imported, in the order in which a path is tried: minidb
+#: has no magic number, so it comes last.
 _MODULES = ["lmdb", "minidb"]
 
 

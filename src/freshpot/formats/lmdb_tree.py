@@ -217,11 +217,11 @@ class TreeCursor:
         """Up to ``count`` records from here on, moving past them."""
         out: list[tuple[bytes, bytes]] = []
         while self.valid and len(out) < count:
-            stop = self._index + count - len(out)
-            values = map(self._value, self._leaf.values[self._index : stop])
-            out += zip(self._leaf.keys[self._index : stop], values, strict=False)
-            self._index = min(stop, len(self._leaf.keys))
-            if not self.valid:
+            keys, values = self._leaf
+            stop = min(self._index + count - len(out), len(keys))
+            out += zip(keys[self._index : stop], map(self._value, values[self._index : stop]), strict=True)
+            self._index = stop
+            if stop == len(keys):
                 self._next_leaf()
         return out
 
@@ -285,20 +285,19 @@ class TreeCursor:
         return keys, children
 
     def _read_leaf(self, data: bytes, number: int) -> _Leaf:
-        leaf = _Leaf([], [])
-        unpack = _NODE.unpack_from
+        keys: list[bytes] = []
+        values: list[bytes | Place] = []
+        unpack, page_end = _NODE.unpack_from, len(data)
         for start in self.file.nodes(data, number):
             low, high, flags, key_size = unpack(data, start)
-            middle = start + 8 + key_size
             size = low | high << 16
+            middle = start + 8 + key_size
             end = middle + (8 if flags & _BIG else size)
-            if end > len(data):
+            if end > page_end:
                 raise self.file.error(f"damaged: a value of {size} bytes reaches beyond the page", number)
             if flags & (_SUBTREE | _DUPLICATES):
                 raise NotSupportedError(f"{self.file.path}: an LMDB of several named databases is not read")
-            leaf.keys.append(data[start + 8 : middle])
-            if flags & _BIG:
-                leaf.values.append((int.from_bytes(data[middle:end], "little"), size))
-            else:
-                leaf.values.append(data[middle:end])
-        return leaf
+            keys.append(data[start + 8 : middle])
+            value = data[middle:end]
+            values.append((int.from_bytes(value, "little"), size) if flags else value)
+        return _Leaf(keys, values)

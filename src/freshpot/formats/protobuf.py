@@ -24,6 +24,7 @@ import functools
 import json
 import pkgutil
 import re
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -184,6 +185,16 @@ def _message_class(descriptor: Any, module: str) -> type[Message]:
     return cls
 
 
+def _private_names(prefix: str, enums: Iterable[Any], messages: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Descriptors under the names a generated module has for them, ``_OUTER_INNER``."""
+    for enum in enums:
+        yield f"{prefix}_{enum.name.upper()}", enum
+    for message in messages:
+        name = f"{prefix}_{message.name.upper()}"
+        yield name, message
+        yield from _private_names(name, message.enum_types, message.nested_types)
+
+
 def build(text: str, table: str = "<table>") -> SimpleNamespace:
     """Register the messages of a field table and return what a generated ``_pb2`` module would hold.
 
@@ -208,11 +219,10 @@ def build(text: str, table: str = "<table>") -> SimpleNamespace:
     names: dict[str, Any] = {"DESCRIPTOR": file}
     for name, enum in file.enum_types_by_name.items():
         names[name] = EnumTypeWrapper(enum)
-        names["_" + name.upper()] = enum
         names.update((value.name, value.number) for value in enum.values)
     for name, message in file.message_types_by_name.items():
         names[name] = _message_class(message, module)
-        names["_" + name.upper()] = message
+    names.update(_private_names("", file.enum_types_by_name.values(), file.message_types_by_name.values()))
     return SimpleNamespace(**names)
 
 

@@ -150,10 +150,14 @@ class Plan:
         """
         with torch.no_grad():
             for _ in range(times):
-                if self._checked_at != self.workspace.epoch:
-                    self._run_checked()
-                else:
-                    self._run_fast()
+                self.step()
+
+    def step(self) -> None:
+        """Run once, as part of a run that is under way: for operators that run nets of their own."""
+        if self._checked_at != self.workspace.epoch:
+            self._run_checked()
+        else:
+            self._run_fast()
 
     def _run_checked(self) -> None:
         if self._bound_at != self.workspace.layout_epoch:

@@ -39,6 +39,7 @@ class Workspace:
         self.epoch = 0
         #: goes up when blobs were removed or linked: plans look their blobs up again
         self.layout_epoch = 0
+        self._followed = (0, 0)
 
     # ---- blobs ---------------------------------------------------------------------------------
     @property
@@ -76,6 +77,23 @@ class Workspace:
         """Remove a blob; False if there was none. Plans that use it notice at their next run."""
         self._layout_changed()
         return self._blobs.pop(name, None) is not None
+
+    def child(self, *, sees_parent: bool = True) -> Workspace:
+        """A workspace inside this one, for an operator that runs a net of its own.
+
+        Without ``sees_parent`` only the blobs linked into it come from outside.
+        """
+        made = Workspace(self._root, parent=self if sees_parent else None)
+        made.follow(self)
+        return made
+
+    def follow(self, outer: Workspace) -> None:
+        """Notice what changed in the workspace around this one, so that plans made here check again."""
+        if self._followed != (now := (outer.epoch, outer.layout_epoch)):
+            self.epoch += 1
+            if self._followed[1] != now[1]:
+                self.layout_epoch += 1
+            self._followed = now
 
     def _layout_changed(self) -> None:
         self.epoch += 1
@@ -153,6 +171,10 @@ class Workspace:
                 " Create it with CreateNet first."
             )
         return self.nets[name]
+
+    def plan(self, net: Net) -> Plan:
+        """Bind a net to this workspace without giving it a name here."""
+        return Plan(net, self)
 
     def run_once(self, net: Net) -> None:
         """Bind a net, run it, forget it. Its blobs stay."""

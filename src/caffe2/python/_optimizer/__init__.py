@@ -1,0 +1,1 @@
+"""The optimizers behind `caffe2.python.optimizer`, one family a module."""

@@ -1,0 +1,1 @@
+"""The layer functions behind `brew`, grouped by family."""

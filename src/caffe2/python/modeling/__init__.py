@@ -1,0 +1,1 @@
+"""What model builders share: parameters, their initializers, sharing, and net modifiers."""

@@ -1,0 +1,196 @@
+"""Optimizers: ``optimizer.build_sgd(model, 0.1)`` adds the updates of all parameters to the model.
+
+Each ``build_…`` makes an optimizer, adds it to the model and returns it; further keyword arguments are
+those of the optimizer's class and, past these, of the operator `LearningRate`.
+
+Source: caffe2/python/optimizer.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from caffe2.python import core
+from caffe2.python._errors import require
+from caffe2.python._optimizer.adagrad import FP16_ENGINES, AdagradOptimizer
+from caffe2.python._optimizer.adaptive import (
+    AdadeltaOptimizer,
+    AdamOptimizer,
+    FtrlOptimizer,
+    GFtrlOptimizer,
+    StormOptimizer,
+    WngradOptimizer,
+    YellowFinOptimizer,
+)
+from caffe2.python._optimizer.base import AuxOptimizerParams, Optimizer, _optimizer_instance_count
+from caffe2.python._optimizer.build import build as _build
+from caffe2.python._optimizer.build import get_lr_injection, get_param_device, set_lr_injection
+from caffe2.python._optimizer.sgd import (
+    FP16SgdOptimizer,
+    MultiPrecisionSgdOptimizer,
+    RmsPropOptimizer,
+    SgdOptimizer,
+    WeightDecayBuilder,
+)
+
+__all__ = [
+    "FP16_ENGINES",
+    "AdadeltaOptimizer",
+    "AdagradOptimizer",
+    "AdamOptimizer",
+    "AuxOptimizerParams",
+    "FP16SgdOptimizer",
+    "FtrlOptimizer",
+    "GFtrlOptimizer",
+    "MultiPrecisionSgdOptimizer",
+    "Optimizer",
+    "RmsPropOptimizer",
+    "SgdOptimizer",
+    "StormOptimizer",
+    "WeightDecayBuilder",
+    "WngradOptimizer",
+    "YellowFinOptimizer",
+    "_optimizer_instance_count",
+    "add_weight_decay",
+    "build_adadelta",
+    "build_adagrad",
+    "build_adam",
+    "build_fp16_sgd",
+    "build_ftrl",
+    "build_gftrl",
+    "build_multi_precision_sgd",
+    "build_rms_prop",
+    "build_sgd",
+    "build_storm",
+    "build_wngrad",
+    "build_yellowfin",
+    "get_lr_injection",
+    "get_param_device",
+    "set_lr_injection",
+]
+
+
+def add_weight_decay(model: Any, weight_decay: float) -> None:
+    """Add ``weight_decay * W`` to the gradient of each weight; call it before ``build_…``."""
+    _build(model, WeightDecayBuilder(weight_decay), weights_only=True, use_param_info_optim=False)
+
+
+def build_sgd(
+    model: Any,
+    base_learning_rate: float,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `SgdOptimizer`."""
+    made = SgdOptimizer(base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+
+def build_multi_precision_sgd(
+    model: Any,
+    base_learning_rate: float,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `MultiPrecisionSgdOptimizer`."""
+    made = MultiPrecisionSgdOptimizer(base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+
+def build_fp16_sgd(model: Any, base_learning_rate: float, **kwargs: Any) -> Optimizer:
+    """Update by `FP16SgdOptimizer`."""
+    return _build(model, FP16SgdOptimizer(base_learning_rate, **kwargs))
+
+
+def build_ftrl(model: Any, engine: str = "SIMD", **kwargs: Any) -> Optimizer:
+    """Update by `FtrlOptimizer`. Differs: engine SIMD, which the original often lacked, is accepted."""
+    return _build(model, FtrlOptimizer(engine=engine, **kwargs))
+
+
+def build_gftrl(model: Any, engine: str = "", **kwargs: Any) -> Optimizer:
+    """Update by `GFtrlOptimizer`."""
+    require(engine != "SIMD" or core.IsOperator("GFtrl_ENGINE_SIMD"), "GFtrl has no engine SIMD.")
+    return _build(model, GFtrlOptimizer(engine=engine, **kwargs))
+
+
+def build_adagrad(
+    model: Any,
+    base_learning_rate: float,
+    parameters: Any = None,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `AdagradOptimizer`; ``parameters`` is not used."""
+    made = AdagradOptimizer(alpha=base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+
+def build_wngrad(
+    model: Any,
+    base_learning_rate: float,
+    parameters: Any = None,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `WngradOptimizer`; ``parameters`` is not used."""
+    made = WngradOptimizer(alpha=base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+
+def build_storm(
+    model: Any,
+    base_learning_rate: float,
+    parameters: Any = None,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `StormOptimizer`; ``parameters`` is not used."""
+    made = StormOptimizer(lr=base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+
+def build_adadelta(
+    model: Any,
+    base_learning_rate: float,
+    parameters: Any = None,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `AdadeltaOptimizer`; ``parameters`` is not used."""
+    made = AdadeltaOptimizer(alpha=base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+
+def build_adam(
+    model: Any,
+    base_learning_rate: float,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `AdamOptimizer`."""
+    made = AdamOptimizer(alpha=base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+
+def build_yellowfin(model: Any, base_learning_rate: float = 0.1, **kwargs: Any) -> Optimizer:
+    """Update by `YellowFinOptimizer`."""
+    return _build(model, YellowFinOptimizer(alpha=base_learning_rate, **kwargs))
+
+
+def build_rms_prop(
+    model: Any,
+    base_learning_rate: float,
+    max_gradient_norm: float | None = None,
+    allow_lr_injection: bool = False,
+    **kwargs: Any,
+) -> Optimizer:
+    """Update by `RmsPropOptimizer`."""
+    made = RmsPropOptimizer(alpha=base_learning_rate, **kwargs)
+    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)

@@ -225,7 +225,7 @@ def channels_last(X: Tensor) -> Tensor:
     """
     if X.dim() != 4 or X.device.type != "cpu":
         return X
-    N, C, H, W = X.shape
+    _, C, H, W = X.shape
     if C == 1 and X.is_contiguous():  # the same memory; only the strides tell the kernels
         return X.as_strided(X.shape, (H * W, 1, W, 1))
     return X.contiguous(memory_format=torch.channels_last)

@@ -39,9 +39,7 @@ class Pool(Windowed, abstract=True):
             if any(pads) or any(s != 1 for s in self.strides):
                 self.refuse("with global_pooling leave out stride and pad.", ArgumentError)
         elif any(p >= k for p, k in zip(pads, self.kernels * 2, strict=True)):
-            self.refuse(
-                f"padding must be smaller than the kernel {self.kernels}; got {pads}.", ArgumentError
-            )
+            self.refuse(f"padding must be smaller than the kernel {self.kernels}; got {pads}.", ArgumentError)
 
     def check(self, X: Tensor, *others: Tensor) -> None:
         if self.global_pooling:
@@ -68,5 +66,7 @@ def offsets(X: Tensor, layout: Layout, kernels: list[int], strides: list[int]) -
     for place in product(*(range(k) for k in kernels)):
         view = X
         for dim, (start, count, stride) in enumerate(zip(place, layout.outputs, strides, strict=True)):
-            view = view[(slice(None),) * (dim + 2) + (slice(start, start + (count - 1) * stride + 1, stride),)]
+            view = view[
+                (slice(None),) * (dim + 2) + (slice(start, start + (count - 1) * stride + 1, stride),)
+            ]
         yield view

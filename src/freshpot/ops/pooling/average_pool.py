@@ -28,7 +28,9 @@ class AveragePooling(Pool, abstract=True):
     def setup(self) -> None:
         super().setup()
         self._flat = len(self.kernels) == 1
-        self._window = ([1, *self.kernels], [1, *self.strides]) if self._flat else (self.kernels, self.strides)
+        self._window = (
+            ([1, *self.kernels], [1, *self.strides]) if self._flat else (self.kernels, self.strides)
+        )
         self._shares: dict[tuple[object, ...], Tensor] = {}
 
     def _share(self, layout: Layout, like: Tensor) -> Tensor:

@@ -1,0 +1,142 @@
+"""Gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, scalar
+
+_MOMENTUM = Arg("momentum", float, 0.0, "share of the last step that is kept, 0 to 1")
+_NESTEROV = Arg("nesterov", bool, False, "use Nesterov's form: look ahead by one more step")
+_PORTS = (Port("grad", FLOAT), Port("moment", FLOAT), LR, Port("param", FLOAT))
+_MADE = (Port("step"), Port("moment"), Port("param"))
+
+
+def momentum_step(grad: Tensor, moment: Tensor, lr: Any, momentum: float, nesterov: bool) -> None:
+    """grad becomes the step to subtract, moment the new moment; both in place."""
+    if nesterov:
+        last = moment * -momentum
+        moment.mul_(momentum).add_(grad.mul_(lr))
+        torch.add(last, moment, alpha=1 + momentum, out=grad)
+    else:
+        grad.mul_(lr)
+        if momentum:
+            grad.add_(moment, alpha=momentum)
+        moment.copy_(grad)
+
+
+class MomentumSGD(Update):
+    """moment = momentum * moment + lr * grad; the step to subtract is the new moment (or Nesterov's form).
+
+    Shapes:   grad, moment: of one size; lr: (1,) -> step: as grad; moment: as it was
+    Source:   caffe2/sgd/momentum_sgd_op.h
+    """
+
+    inputs = _PORTS[:3]
+    outputs = _MADE[:2]
+    args = (_MOMENTUM, _NESTEROV)
+    inplace = ((0, 0), (1, 1))
+    alike = ("grad", "moment")
+
+    def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor) -> tuple[Tensor, ...]:
+        momentum_step(grad, moment, scalar(lr), self.momentum, self.nesterov)
+        return grad, moment
+
+
+class MomentumSGDUpdate(Update):
+    """As MomentumSGD, then param = param - step.
+
+    Shapes:   grad, moment, param: of one size; lr: (1,) -> step: as grad; moment, param: as they were
+    Source:   caffe2/sgd/momentum_sgd_op.h
+    """
+
+    inputs = _PORTS
+    outputs = _MADE
+    args = (_MOMENTUM, _NESTEROV)
+    inplace = ((0, 0), (1, 1), (3, 2))
+    alike = ("grad", "moment", "param")
+
+    def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor) -> tuple[Tensor, ...]:
+        momentum_step(grad, moment, scalar(lr), self.momentum, self.nesterov)
+        return grad, moment, param.sub_(grad)
+
+
+class FP32MomentumSGDUpdate(Update):
+    """As MomentumSGDUpdate, of grad + weight_decay * param.
+
+    Shapes:   grad, moment, param: of one size; lr: (1,) -> step: as grad; moment, param: as they were
+    Differs:  the original has it on GPUs alone.
+    Source:   caffe2/sgd/fp32_momentum_sgd_op.h
+    """
+
+    inputs = _PORTS
+    outputs = _MADE
+    args = (
+        _MOMENTUM,
+        Arg("nesterov", int, 0, "1: use Nesterov's form"),
+        Arg("weight_decay", float, 0.0, "factor of param that is added to the gradient"),
+    )
+    inplace = ((0, 0), (1, 1), (3, 2))
+    alike = ("grad", "moment", "param")
+
+    def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor) -> tuple[Tensor, ...]:
+        if self.weight_decay:
+            grad.add_(param, alpha=self.weight_decay)
+        momentum_step(grad, moment, scalar(lr), self.momentum, bool(self.nesterov))
+        return grad, moment, param.sub_(grad)
+
+
+class FP16MomentumSGDUpdate(FP32MomentumSGDUpdate):
+    """As FP32MomentumSGDUpdate, of tensors in half precision.
+
+    Shapes:   grad, moment, param: float16, of one size; lr: (1,) float32 -> as FP32MomentumSGDUpdate
+    Differs:  the original has it on GPUs alone.
+    Source:   caffe2/sgd/fp16_momentum_sgd_op.h
+    """
+
+    inputs = (Port("grad", ("float16",)), Port("moment", ("float16",)), LR, Port("param", ("float16",)))
+    args = (*FP32MomentumSGDUpdate.args, Arg("fp32_update", int, 0, "1: compute in single precision"))
+
+    def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor) -> tuple[Tensor, ...]:
+        if not self.fp32_update:
+            return super().kernel_inplace(grad, moment, lr, param)
+        wide = [t.float() for t in (grad, moment, param)]
+        super().kernel_inplace(wide[0], wide[1], lr, wide[2])
+        for narrow, new in zip((grad, moment, param), wide, strict=True):
+            narrow.copy_(new)
+        return grad, moment, param
+
+
+class SparseMomentumSGDUpdate(SparseUpdate):
+    """As MomentumSGDUpdate, for some rows of moment and param.
+
+    Shapes:   grad: (n, ...); moment, param: (rows, ...); lr: (1,); indices: (n,) -> step: as grad; moment, param
+    Source:   caffe2/sgd/momentum_sgd_op.h
+    """
+
+    inputs = (*_PORTS, INDICES)
+    outputs = _MADE
+    args = (_MOMENTUM, _NESTEROV)
+    inplace = ((0, 0),)
+    must_inplace = ((1, 1), (3, 2))
+    alike = ("moment", "param")
+
+    def kernel_inplace(
+        self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor, indices: Tensor
+    ) -> tuple[Tensor, ...]:
+        rate, made = scalar(lr), torch.empty_like(grad, memory_format=torch.contiguous_format)
+        flat = made.view(indices.numel(), *param.shape[1:])
+
+        def step(g: Tensor, p: Tensor, m: Tensor) -> Tensor:
+            g = g.clone()
+            momentum_step(g, m, rate, self.momentum, self.nesterov)
+            p.sub_(g)
+            return g
+
+        for at, g in self.update_rows(indices, grad, (param, moment), step):
+            flat[slice(None) if at is None else at] = g
+        return made, moment, param

@@ -15,7 +15,7 @@ from freshpot.net.net import Net
 from freshpot.net.op import Op
 from freshpot.net.schema import Arg, Port
 from freshpot.ops._operator import Operator
-from freshpot.ops.recurrent import _slots
+from freshpot.ops.recurrent import _lstm, _slots
 from freshpot.ops.recurrent._slots import Slots
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class StepWorkspaces:
     links: list[_slots.Link] = field(default_factory=list)
     timestep: str = "timestep"
 
+    def __len__(self) -> int:
+        return len(self.values)
+
     def blobs(self, t: int) -> dict[str, Tensor]:
         """Every blob of step t."""
         found = dict(zip(self.kept, self.values[t], strict=True)) if t < len(self.values) else {}
@@ -43,6 +46,36 @@ class StepWorkspaces:
             if steps and all(s is not None for s in steps):
                 found[link.inner] = _slots.whole(steps, steps[0])  # type: ignore[arg-type]
         return found
+
+
+@dataclass(slots=True)
+class LstmSteps:
+    """What a forward run leaves that went over the whole sequence at once."""
+
+    cell: _lstm.Cell
+    trace: _lstm.Trace
+    kept: list[str]
+    links: list[_slots.Link]
+    timestep: str
+    sequence: Tensor
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def general(self) -> StepWorkspaces:
+        """The same, step by step."""
+        trace, cell = self.trace, self.cell
+        slots: dict[str, Slots] = {
+            cell.hidden: list(trace.hidden.split(1)),
+            cell.cell: list(trace.cell.split(1)),
+            cell.sequence: list(self.sequence.split(1)),
+        }
+        values = [[gates] if self.kept else [] for gates in trace.gates.split(1)]
+        return StepWorkspaces(slots, self.kept, values, self.links, self.timestep)
+
+    def blobs(self, t: int) -> dict[str, Tensor]:
+        """Every blob of step t."""
+        return self.general().blobs(t)
 
 
 def gradient_rule(g: GradientMaker) -> list[Op]:
@@ -155,6 +188,16 @@ class RecurrentNetwork(Operator):
         ]
         self._stamps = StampedTime()
         self._runner: _Runner | None = None
+        self._checked_at = -1
+        self._cell = self._recognise()
+
+    def _recognise(self) -> _lstm.Cell | None:
+        """The LSTM that the step net is, if it is one and all its tensors are inputs here."""
+        cell = _lstm.match(self.step_net, self.links)
+        if cell is None or self.link_window or self.recurrent_states != [cell.hidden, cell.cell]:
+            return None
+        named = [cell.sequence, cell.weight, cell.bias, *([cell.lengths] if cell.lengths else [])]
+        return cell if all(name in self.op.inputs for name in named) else None
 
     def check(self, X: Tensor, *others: Any) -> None:
         if X.dim() < 2:
@@ -168,6 +211,13 @@ class RecurrentNetwork(Operator):
                 )
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
+        if (
+            self._cell is not None
+            and self._checked_at == ws.epoch
+            and self._run_lstm(self._cell, inputs, outputs)
+        ):
+            return
+        self._checked_at = ws.epoch
         runner = self._runner
         if runner is None or runner.outer is not ws:
             runner = self._runner = _Runner(self, ws)
@@ -181,6 +231,22 @@ class RecurrentNetwork(Operator):
             state = slots[src]
             outputs[i].value = _slots.whole(state[offset:], state[0])  # type: ignore[arg-type]
         outputs[-1].value = StepWorkspaces(slots, runner.kept, kept, self.links, self.timestep)
+
+    def _run_lstm(self, cell: _lstm.Cell, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> bool:
+        """The whole sequence at once; False if it is not of the form for that."""
+        names = self.op.inputs
+        X, W, b = (inputs[names.index(name)].value for name in (cell.sequence, cell.weight, cell.bias))
+        h0, c0 = (initial(inputs[i].value, X.shape[1]) for i in self.initial_recurrent_state_ids)
+        if X.dim() != 3 or not len(X) or len(h0) != 1 or len(c0) != 1 or W.dim() != 2:
+            return False
+        lengths = inputs[names.index(cell.lengths)].value if cell.lengths else None
+        trace = _lstm.forward(cell, X, h0, c0, W, b, lengths)
+        state = {cell.hidden: trace.hidden, cell.cell: trace.cell}
+        for src, i, offset in self._aliases:
+            outputs[i].value = state[src][offset:]
+        kept = [n for n in [cell.blobs[2]] if n not in self.recompute_blobs_on_backward]
+        outputs[-1].value = LstmSteps(cell, trace, kept, self.links, self.timestep, X)
+        return True
 
     def _slots(self, inputs: Sequence[Blob]) -> dict[str, Slots]:
         """Time steps of the inputs that are linked, and of the states: the initial ones, then nothing yet."""

@@ -12,9 +12,9 @@ from freshpot.errors import DTypeError
 from freshpot.net.schema import Arg, Port
 from freshpot.ops._operator import Operator
 from freshpot.ops.dtypes import describe
-from freshpot.ops.recurrent import _slots
+from freshpot.ops.recurrent import _lstm, _slots
 from freshpot.ops.recurrent._slots import Slots
-from freshpot.ops.recurrent.network import SHARED_ARGS, StampedTime, StepWorkspaces
+from freshpot.ops.recurrent.network import SHARED_ARGS, LstmSteps, StampedTime, StepWorkspaces
 
 if TYPE_CHECKING:
     from freshpot.engine.workspace import Blob, Workspace
@@ -101,6 +101,7 @@ class RecurrentNetworkGradient(Operator):
         self._given = self._gradients_from_outside()
         self._stamps = StampedTime()
         self._runner: _Runner | None = None
+        self._lstm: bool | None = None
 
     def _gradients_from_outside(self) -> list[tuple[int, str, bool]]:
         """(input, state, whether of the last step alone) of each gradient that is given."""
@@ -110,6 +111,11 @@ class RecurrentNetworkGradient(Operator):
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         saved = inputs[-1].value
+        if isinstance(saved, LstmSteps):
+            if self._undoes(saved.cell):
+                self._run_lstm(saved, inputs, outputs)
+                return
+            saved = saved.general()
         if not isinstance(saved, StepWorkspaces):
             self.refuse(
                 f"the last input '{inputs[-1].name}' must be the last output of RecurrentNetwork, but is"
@@ -125,6 +131,27 @@ class RecurrentNetworkGradient(Operator):
         sums = self._steps(runner, sequence.shape[0], slots, every)
         forward = [blob.value for blob in inputs[len(self._given) :]]
         self._write(outputs, forward, slots, sums, saved)
+
+    def _undoes(self, cell: _lstm.Cell) -> bool:
+        """True if the backward step net is the gradient of this LSTM."""
+        if self._lstm is None:
+            params = [self.op.inputs[len(self._given) + i] for i in self.param]
+            self._lstm = params == [cell.weight, cell.bias] and _lstm.match_backward(
+                cell, self.backward_step_net, self.step_net, self.links, self.param_grads
+            )
+        return self._lstm
+
+    def _run_lstm(self, saved: LstmSteps, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
+        given = {state: inputs[k].value for k, state, last in self._given if not last}
+        last = {state: inputs[k].value for k, state, last in self._given if last}
+        forward = inputs[len(self._given) :]
+        made = _lstm.backward(saved.cell, saved.trace, forward[self.param[0]].value, given, last)
+        values = [made.X, made.W, made.b]
+        for i, state in zip(self.initial_recurrent_state_ids, (made.h0, made.c0), strict=True):
+            start = forward[i].value
+            values.append(state.sum(0) if start.dim() == 1 else state.reshape(start.shape))
+        for blob, value in zip(outputs, values, strict=False):
+            blob.value = value
 
     def _slots(
         self, inputs: Sequence[Blob], saved: StepWorkspaces, steps: int

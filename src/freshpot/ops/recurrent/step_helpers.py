@@ -13,7 +13,7 @@ from freshpot.errors import ArgumentError, DTypeError, NotSupportedError
 from freshpot.net.schema import INT, Arg, Port
 from freshpot.ops._operator import Operator
 from freshpot.ops.dtypes import describe
-from freshpot.ops.recurrent.network import StepWorkspaces
+from freshpot.ops.recurrent.network import LstmSteps, StepWorkspaces
 
 if TYPE_CHECKING:
     from freshpot.engine.workspace import Blob, Workspace
@@ -106,17 +106,19 @@ class RecurrentNetworkBlobFetcher(Operator):
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         saved = inputs[0].value
-        if not isinstance(saved, StepWorkspaces):
+        if not isinstance(saved, (LstmSteps, StepWorkspaces)):
             self.refuse(
                 f"blob '{inputs[0].name}' must be the last output of RecurrentNetwork, but is {describe(saved)}.",
                 DTypeError,
             )
-        if not saved.values:
+        if not len(saved):
             raise NotSupportedError(
                 f"blob '{inputs[0].name}': steps are kept only for networks with a backward step net."
             )
         names = []
-        for t in range(len(saved.values)):
+        if isinstance(saved, LstmSteps):
+            saved = saved.general()
+        for t in range(len(saved)):
             found = saved.blobs(t)
             found[f"{saved.timestep}_rnnexec_t{t}"] = torch.tensor([t], dtype=torch.int32)
             for name in sorted(found):

@@ -1,0 +1,277 @@
+"""The plain LSTM cell over a whole sequence, faster than operator by operator.
+
+Owned here: recognising the step nets that `rnn_cell.LSTM` makes, and computing them with everything that
+does not depend on the step before done for all steps at once. Who calls it: the recurrent network operators.
+
+Forward, each step is one product and the activations. Backward, the derivatives of all activations are
+taken first; what is left of a step is one product and four elementwise operations, and the gradients of
+weights are one product over all steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freshpot.net.net import Net
+from freshpot.net.op import Op
+from freshpot.ops.recurrent._slots import Link
+
+_FORWARD = ["FC", "Sum", "LSTMUnit"]
+_BACKWARD = ["LSTMUnitGradient", "FCGradient", "Sum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Names and options of a recognised LSTM step net."""
+
+    hidden: str  # states, as the links name them
+    cell: str
+    sequence: str
+    weight: str
+    bias: str
+    lengths: str | None
+    forget_bias: float
+    drop_states: bool
+    #: blobs of the step net: previous hidden and cell state, gates, new hidden and cell state
+    blobs: tuple[str, str, str, str, str]
+    #: the blob of the step net that is a step of the sequence
+    input_t: str
+
+
+def match(net: Net, links: Sequence[Link]) -> Cell | None:
+    """The LSTM that a step net is, or None if it is something else."""
+    if [op.type for op in net.ops] != _FORWARD:
+        return None
+    fc, add, unit = net.ops
+    if len(fc.inputs) != 3 or fc.args.get("axis") != 2 or fc.args.get("axis_w", 1) != 1:
+        return None
+    h_prev, weight, bias = fc.inputs
+    gates = fc.outputs[0]
+    given = bool(unit.args.get("sequence_lengths", 1))
+    others = [name for name in add.inputs if name != gates]
+    if (
+        len(add.inputs) != 2
+        or len(others) != 1
+        or add.outputs != [gates]
+        or len(unit.inputs) != 4 + given
+        or unit.inputs[0] != h_prev
+        or unit.inputs[2] != gates
+    ):
+        return None
+    c_prev, (h, c) = unit.inputs[1], unit.outputs
+    where = {link.inner: link for link in links}
+    wanted = {h_prev: 0, h: 1, c_prev: 0, c: 1, others[0]: 0}
+    if len(links) != len(wanted) or {n: link.offset for n, link in where.items()} != wanted:
+        return None
+    if where[h].outer != where[h_prev].outer or where[c].outer != where[c_prev].outer:
+        return None
+    return Cell(
+        where[h].outer,
+        where[c].outer,
+        where[others[0]].outer,
+        weight,
+        bias,
+        unit.inputs[3] if given else None,
+        float(unit.args.get("forget_bias", 0.0)),  # type: ignore[arg-type]
+        bool(unit.args.get("drop_states", 0)),
+        (h_prev, c_prev, gates, h, c),
+        others[0],
+    )
+
+
+def match_backward(cell: Cell, net: Net, forward: Net, links: Sequence[Link], params: list[str]) -> bool:
+    """True if a backward step net is the gradient of this cell, perhaps computing the gates again first."""
+    ops = net.ops
+    if [op.type for op in ops] == [*_FORWARD[:2], *_BACKWARD] and _same(ops[:2], forward.ops[:2]):
+        ops = ops[2:]
+    if [op.type for op in ops] != _BACKWARD:
+        return False
+    unit, fc, add = ops
+    h_prev, c_prev, gates, h, c = cell.blobs
+    dh_prev, dc_prev, dgates = unit.outputs
+    if unit.inputs[:3] != [h_prev, c_prev, gates] or unit.inputs[-4:-2] != [h, c]:
+        return False
+    if fc.inputs != [h_prev, cell.weight, dgates] or fc.outputs[:2] != params or len(fc.outputs) != 3:
+        return False
+    if sorted(add.inputs) != sorted([dh_prev, fc.outputs[2]]) or add.outputs != [dh_prev]:
+        return False
+    dh, dc = unit.inputs[-2:]
+    states = {
+        (n, o, k) for n, o, k in ((link.inner, link.outer, link.offset) for link in links) if n != dgates
+    }
+    return len(links) == 5 and states == {
+        (dh, cell.hidden + "_grad", 1),
+        (dh_prev, cell.hidden + "_grad", 0),
+        (dc, cell.cell + "_grad", 1),
+        (dc_prev, cell.cell + "_grad", 0),
+    }
+
+
+def _same(some: Sequence[Op], others: Sequence[Op]) -> bool:
+    return [(o.type, o.inputs, o.outputs, o.args) for o in some] == [
+        (o.type, o.inputs, o.outputs, o.args) for o in others
+    ]
+
+
+@dataclass(slots=True)
+class Trace:
+    """A forward run over a sequence: (T, N, ...) tensors, states with one step more at the front."""
+
+    hidden: Tensor
+    cell: Tensor
+    gates: Tensor
+    #: sigmoid of i, f, o and tanh of g
+    active: Tensor
+    #: tanh of the cell states after each step
+    squashed: Tensor
+    #: (T, N, 1): which sequences still run; None if all do to the end
+    mask: Tensor | None
+
+
+def forward(
+    cell: Cell, X: Tensor, h0: Tensor, c0: Tensor, W: Tensor, b: Tensor, lengths: Tensor | None
+) -> Trace:
+    """Run the cell over X (T, N, 4 D) from states (1, N, D)."""
+    T, N, width = X.shape
+    D = width // 4
+    mask = _mask(lengths, T)
+    gates = X + b
+    active, squashed = torch.empty_like(gates), X.new_empty(T, N, D)
+    hidden, cells = X.new_empty(T + 1, N, D), X.new_empty(T + 1, N, D)
+    hidden[0], cells[0] = h0[0], c0[0]
+    W_t = W.t()
+    h, c = hidden[0], cells[0]
+    shift = _shift(cell.forget_bias, D, X)
+    rows = zip(
+        gates.unbind(0),
+        active[..., : 3 * D].unbind(0),
+        *(part.unbind(0) for part in active.split(D, -1)),
+        squashed.unbind(0),
+        hidden[1:].unbind(0),
+        cells[1:].unbind(0),
+        strict=True,
+    )
+    for t, (gate, sigmoids, i, f, o, g, tanh_c, h_next, c_next) in enumerate(rows):
+        gate.addmm_(h, W_t)
+        linear = gate if shift is None else gate + shift
+        torch.sigmoid(linear[:, : 3 * D], out=sigmoids)
+        torch.tanh(linear[:, 3 * D :], out=g)
+        torch.mul(f, c, out=c_next).addcmul_(i, g)
+        torch.tanh(c_next, out=tanh_c)
+        torch.mul(tanh_c, o, out=h_next)
+        if mask is not None:
+            _stop(mask[t], cell.drop_states, (h_next, h), (c_next, c))
+        h, c = h_next, c_next
+    return Trace(hidden, cells, gates, active, squashed, mask)
+
+
+def _mask(lengths: Tensor | None, steps: int) -> Tensor | None:
+    if lengths is None or lengths.numel() == 0 or int(lengths.min()) >= steps:
+        return None
+    return (lengths > torch.arange(steps, device=lengths.device).unsqueeze(1)).unsqueeze(-1)
+
+
+def _shift(forget_bias: float, D: int, like: Tensor) -> Tensor | None:
+    if not forget_bias:
+        return None
+    shift = like.new_zeros(4 * D)
+    shift[D : 2 * D] = forget_bias
+    return shift
+
+
+def _stop(running: Tensor, drop: bool, *states: tuple[Tensor, Tensor]) -> None:
+    """Sequences that are over keep the state they had, or get zeros."""
+    for new, old in states:
+        if drop:
+            new.mul_(running)
+        else:
+            new.copy_(torch.where(running, new, old))
+
+
+@dataclass(slots=True)
+class Gradients:
+    """Gradients of the sequence, the weight, the bias, and the initial states (N, D)."""
+
+    X: Tensor
+    W: Tensor
+    b: Tensor
+    h0: Tensor
+    c0: Tensor
+
+
+def backward(
+    cell: Cell, trace: Trace, W: Tensor, given: dict[str, Tensor], last: dict[str, Tensor]
+) -> Gradients:
+    """Undo a run.
+
+    ``given``: gradients of all steps (T, N, D) of a state, by state; ``last``: of the last step (1, N, D).
+    """
+    T, N, width = trace.gates.shape
+    D = width // 4
+    of_hidden, of_gates, forget = _derivatives(trace, cell.drop_states)
+    dgates = torch.empty_like(trace.gates)
+    dh, dc = (_start(state, given, last, trace.hidden[0]) for state in (cell.hidden, cell.cell))
+    more_h, more_c = (_steps(given.get(state), T) for state in (cell.hidden, cell.cell))
+    over = ~trace.mask if trace.mask is not None and not cell.drop_states else None
+    blocks, outs = dgates.view(T, N, 4, D).unbind(0), dgates[..., 2 * D : 3 * D].unbind(0)
+    flat = dgates.unbind(0)
+    to_hidden, to_gates, forgets = of_hidden.unbind(0), of_gates.unbind(0), forget.unbind(0)
+    to_out = of_gates[:, :, 2].unbind(0)
+    for t in reversed(range(T)):
+        dcell = torch.addcmul(dc, dh, to_hidden[t])
+        torch.mul(to_gates[t], dcell.unsqueeze(1), out=blocks[t])
+        torch.mul(to_out[t], dh, out=outs[t])
+        dc = dcell.mul_(forgets[t])
+        before = torch.mm(flat[t], W)
+        if over is not None:
+            before.add_(over[t] * dh)
+        dh = before
+        if t and more_h is not None:
+            dh.add_(more_h[t - 1])
+        if t and more_c is not None:
+            dc.add_(more_c[t - 1])
+    rows = dgates.view(T * N, width)
+    dW = torch.mm(rows.t(), trace.hidden[:-1].reshape(T * N, D))
+    return Gradients(dgates, dW, rows.sum(0), dh, dc)
+
+
+def _derivatives(trace: Trace, drop: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Factors of each step: dH -> dC (T, N, D); dC or dH -> gates (T, N, 4, D); dC -> previous dC."""
+    T, N, width = trace.gates.shape
+    D = width // 4
+    sigmoids, g = trace.active[..., : 3 * D].view(T, N, 3, D), trace.active[..., 3 * D :]
+    slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1)
+    i, forget, o = sigmoids.unbind(2)
+    of_hidden = o - o * trace.squashed * trace.squashed
+    of_gates = torch.stack(
+        [
+            slopes[:, :, 0] * g,
+            slopes[:, :, 1] * trace.cell[:-1],
+            slopes[:, :, 2] * trace.squashed,
+            i - i * g * g,
+        ],
+        2,
+    )
+    mask = trace.mask
+    if mask is not None:
+        of_hidden = of_hidden * mask
+        of_gates = of_gates * mask.unsqueeze(2)
+        forget = forget * mask if drop else torch.where(mask, forget, 1.0)
+    return of_hidden, of_gates, forget
+
+
+def _start(state: str, given: dict[str, Tensor], last: dict[str, Tensor], like: Tensor) -> Tensor:
+    start = torch.zeros_like(like)
+    if state in last:
+        start += last[state].view(like.shape)
+    if state in given:
+        start += given[state][-1]
+    return start
+
+
+def _steps(given: Tensor | None, T: int) -> tuple[Tensor, ...] | None:
+    return None if given is None else given.unbind(0)

@@ -264,10 +264,10 @@ class Net:
         wanted = {*(self.top_names[end] if end is not None else self.outputs), *(blobs or [])}
         if kwargs:
             if set(kwargs) != set(self.inputs):
-                raise Exception("Input blob arguments do not match net inputs.")  # noqa: TRY002 - pycaffe's type
+                raise Exception("Input blob arguments do not match net inputs.")
             for name, array in kwargs.items():
                 if array.shape[0] != self.blobs[name].shape[0]:
-                    raise Exception("Input is not batch sized")  # noqa: TRY002
+                    raise Exception("Input is not batch sized")
                 self.blobs[name].data[...] = array
         self._forward(first, last)
         return {name: self.blobs[name].data for name in wanted}
@@ -293,10 +293,10 @@ class Net:
         wanted = {*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or [])}
         if kwargs:
             if set(kwargs) != set(self.outputs):
-                raise Exception("Top diff arguments do not match net outputs.")  # noqa: TRY002
+                raise Exception("Top diff arguments do not match net outputs.")
             for name, array in kwargs.items():
                 if array.shape[0] != self.blobs[name].shape[0]:
-                    raise Exception("Diff is not batch sized")  # noqa: TRY002
+                    raise Exception("Diff is not batch sized")
                 self.blobs[name].diff[...] = array
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in wanted}

@@ -31,6 +31,7 @@ from caffe._net.backward import reverse
 from caffe._net.blob import DIFF, NetBlob
 from freshpot.engine import Plan, Workspace, infer_shapes
 from freshpot.errors import ArityError, NetError, ShapeError, UnknownOperatorError, near_matches
+from freshpot.formats import caffemodel
 from freshpot.net import Net, Op
 
 Count = int | tuple[int, int | None]
@@ -230,11 +231,20 @@ class Layer:
                 raise ShapeError(f"parameter {i} has shape {found.dims}, the bottoms now want {shape}.")
             return found.name
         blob = NetBlob(self.workspace, f"{self.name}[{i}]")
-        blob.data_cell.value = fillers.fill(filler, shape) if filler is not None else torch.zeros(shape)
+        blob.data_cell.value = self._first_value(i, shape, filler)
         blob.data_cell.share()  # parameters keep their memory: solvers update them in place
         self.blobs.append(blob)
         self.param_propagate_down.append(True)
         return blob.name
+
+    def _first_value(self, i: int, shape: tuple[int, ...], filler: Any) -> torch.Tensor:
+        """What the net's own description holds, else what the filler says, else zeros."""
+        if i < len(self.param.blobs):
+            values = caffemodel.read_blob(self.param.blobs[i])
+            if values.shape != shape:
+                raise ShapeError(f"parameter {i} is given with shape {values.shape}, and {shape} is wanted.")
+            return torch.from_numpy(values)
+        return fillers.fill(filler, shape) if filler is not None else torch.zeros(shape)
 
     def lower(self) -> None:
         """Make the operators for the bottoms' present shapes, and shape the tops."""

@@ -290,6 +290,11 @@ class CaffeNet:
         mine.share_with(owner, self.workspace)
         self.param_list.append((i, k, learnable))
 
+    def is_shared(self, layer: int, k: int) -> bool:
+        """True if parameter k of a layer belongs to an earlier layer."""
+        owners = {learnable: (i, n) for i, n, learnable in reversed(self.param_list)}
+        return next(owners[e] != (layer, k) for i, n, e in self.param_list if (i, n) == (layer, k))
+
     def _find_backward_layers(self) -> None:
         """Backward runs only through layers between a loss and something that learns."""
         under_loss: set[int] = set()

@@ -82,7 +82,7 @@ def _working_in(folder: Path) -> Iterator[None]:
 def _make(case: LayerCase) -> Any:
     import caffe
 
-    return caffe.Net.from_text(case.spec["prototxt"], getattr(caffe, case.spec["phase"]))
+    return caffe.Net._from_text(case.spec["prototxt"], getattr(caffe, case.spec["phase"]))
 
 
 def _must_refuse(case: LayerCase) -> str | None:

@@ -1,0 +1,267 @@
+"""Nets and weights from files and to files, as `caffe.Net` and the solvers use them.
+
+Owned here: reading (upgrading, locating lines), copying and sharing weights, saving.
+Who calls it: `pycaffe`, solvers, the command line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe import _log
+from caffe._net.net import CaffeNet
+from caffe.proto import caffe_pb2
+from freshpot.errors import ArityError, FormatError, ShapeError
+from freshpot.formats import caffemodel
+from freshpot.formats.caffe_upgrade import upgrade_net
+from freshpot.formats.prototxt import TextMessage, parse_prototxt
+
+
+def _say(severity: int, message: str) -> None:
+    _log.log(severity, "upgrade_proto.cpp:66", message)
+
+
+def read_text(path: str | os.PathLike[str], message: Any) -> TextMessage:
+    """Read a prototxt file into ``message``.
+
+    Raises:
+        FormatError: not a text file of that message; names the line.
+        OSError: the file cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        return parse_prototxt(data.decode("utf-8"), message, path)
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            "not a text file (is it a binary model?)", path=path, where=f"offset {error.start}"
+        ) from None
+
+
+def read_net(path: str | os.PathLike[str]) -> TextMessage:
+    """A net description from a prototxt file, brought to the present form."""
+    made = read_text(path, caffe_pb2.NetParameter())
+    upgrade_net(made.message, os.fspath(path), _say)
+    return made
+
+
+def load_net(path: str, phase: int, level: int = 0, stages: Sequence[str] | None = None) -> CaffeNet:
+    """A net from a prototxt file, for a phase, level and stages."""
+    return _make(read_net(path), phase, level, stages, path)
+
+
+def parse_net(text: str, phase: int) -> CaffeNet:
+    """A net from prototxt text."""
+    made = parse_prototxt(text, caffe_pb2.NetParameter())
+    upgrade_net(made.message, "", _say)
+    return _make(made, phase, 0, None, None)
+
+
+def _make(
+    made: TextMessage, phase: int, level: int, stages: Sequence[str] | None, path: str | None
+) -> CaffeNet:
+    param = made.message
+    param.state.phase = phase
+    param.state.level = level
+    param.state.stage.extend(stages or [])
+    return CaffeNet(param, path, layer_lines(made))
+
+
+def layer_lines(made: TextMessage) -> list[int]:
+    """The line at which each layer begins; [] where the upgrade moved them."""
+    lines = [made.line_of("layer", i) or made.line_of("layers", i) for i in range(len(made.message.layer))]
+    return [line for line in lines if line is not None] if all(lines) else []
+
+
+# ---- weights --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class CopyReport:
+    """What copying weights did: parameters by what became of them. Prints as a table."""
+
+    copied: list[str] = field(default_factory=list)
+    #: in the file, not in the net
+    ignored: list[str] = field(default_factory=list)
+    #: in both, with shapes that differ (only when the caller asked to skip those)
+    mismatched: list[str] = field(default_factory=list)
+    #: in the net, not in the file: keep what the filler gave them
+    untouched: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"{'parameters':<44}{'became'}"]
+        for word in ("copied", "ignored", "mismatched", "untouched"):
+            lines += [f"{name:<44}{word}" for name in getattr(self, word)]
+        return "\n".join(lines)
+
+
+def copy_weights(net: CaffeNet, path: str, skip_mismatched: bool = False) -> CopyReport:
+    """Copy parameters by layer name from a caffemodel (binary or HDF5).
+
+    Raises:
+        RuntimeError: the file is not there.
+        ArityError: a layer has another number of parameters in the file.
+        ShapeError: a parameter has another shape in the file (unless ``skip_mismatched``).
+        FormatError: the file is broken.
+    """
+    if not os.path.isfile(path):
+        raise RuntimeError(f"Could not open file {path}")
+    if caffemodel.is_hdf5(path):
+        return _copy_hdf5(net, path, skip_mismatched)
+    param = caffemodel.read_binary_net(path)
+    upgrade_net(param, path, _say)
+    return copy_from_message(net, param, path, skip_mismatched)
+
+
+def copy_from_message(
+    net: CaffeNet, param: Any, path: str | None, skip_mismatched: bool = False
+) -> CopyReport:
+    """Copy parameters by layer name from a NetParameter with blobs."""
+    report = CopyReport()
+    for source in param.layer:
+        if source.name not in net.layer_names:
+            _log.info("net.cpp:745", f"Ignoring source layer {source.name}")
+            report.ignored += [f"{source.name}[{k}]" for k in range(len(source.blobs))]
+            continue
+        i = net.layer_names.index(source.name)
+        if len(net.layers[i].blobs) != len(source.blobs):
+            raise _count_error(net, i, len(source.blobs), path)
+        for k, blob in enumerate(source.blobs):
+            target = net.layers[i].blobs[k]
+            where = f"layer '{source.name}' parameter {k}"
+            if caffemodel.fits(target.dims, blob):
+                _put(target, caffemodel.read_blob(blob, where=where, path=path))
+                report.copied.append(f"{source.name}[{k}]")
+            else:
+                _mismatch(net, i, k, caffemodel.blob_shape(blob), path, skip_mismatched, report)
+    return _finish(net, report)
+
+
+def _copy_hdf5(net: CaffeNet, path: str, skip_mismatched: bool) -> CopyReport:
+    report = CopyReport()
+    sources = caffemodel.read_hdf5_layers(path)
+    for name, blobs in sources.items():
+        if name not in net.layer_names:
+            _log.info("net.cpp:806", f"Ignoring source layer {name}")
+            report.ignored += [f"{name}[{k}]" for k in blobs]
+            continue
+        i = net.layer_names.index(name)
+        owned = {k for layer, k, _ in net.param_list if layer == i and not net.is_shared(i, k)}
+        if len(blobs) > len(net.layers[i].blobs) or not owned <= set(blobs):
+            raise _count_error(net, i, len(blobs), path)
+        for k, values in blobs.items():
+            target = net.layers[i].blobs[k]
+            if target.dims == values.shape:
+                _put(target, values)
+                report.copied.append(f"{name}[{k}]")
+            else:
+                _mismatch(net, i, k, values.shape, path, skip_mismatched, report)
+    return _finish(net, report)
+
+
+def _put(target: Any, values: np.ndarray) -> None:
+    target.data_cell.value = torch.from_numpy(values.reshape(target.dims)).to(target.data_cell.value.device)
+
+
+def _finish(net: CaffeNet, report: CopyReport) -> CopyReport:
+    seen = {*report.copied, *report.mismatched}
+    report.untouched = [blob.name for layer in net.layers for blob in layer.blobs if blob.name not in seen]
+    _log.info("net.cpp:770", f"Copied weights:\n{report}")
+    return report
+
+
+def _count_error(net: CaffeNet, i: int, count: int, path: str | None) -> ArityError:
+    return ArityError(
+        f"has {len(net.layers[i].blobs)} parameters, and {count} in {path or 'the source'}."
+        " To leave them out, rename the layer.",
+        net=net.name or None,
+        op=net.place(i),
+    )
+
+
+def _mismatch(
+    net: CaffeNet, i: int, k: int, shape: tuple[int, ...], path: str | None, skip: bool, report: CopyReport
+) -> None:
+    name = net.layers[i].blobs[k].name
+    if skip:
+        report.mismatched.append(name)
+        return
+    raise ShapeError(
+        f"parameter {k} has shape {net.layers[i].blobs[k].dims}, and {shape} in {path or 'the source'}."
+        " To train it from scratch, rename the layer, or copy with skip_mismatched=True.",
+        net=net.name or None,
+        op=net.place(i),
+        blob=name,
+    )
+
+
+def share_weights(net: CaffeNet, other: CaffeNet) -> None:
+    """Let parameters be ``other``'s memory, by layer name.
+
+    Raises:
+        ArityError, ShapeError: a layer of the same name has other parameters.
+    """
+    for source in other.layers:
+        if source.name not in net.layer_names:
+            _log.info("net.cpp:680", f"Ignoring source layer {source.name}")
+            continue
+        i = net.layer_names.index(source.name)
+        if len(net.layers[i].blobs) != len(source.blobs):
+            raise _count_error(net, i, len(source.blobs), None)
+        for k, blob in enumerate(source.blobs):
+            mine = net.layers[i].blobs[k]
+            if mine.dims != blob.dims:
+                _mismatch(net, i, k, blob.dims, None, False, CopyReport())
+            mine.share_with(blob, net.workspace)
+
+
+# ---- saving ---------------------------------------------------------------------------------------
+
+
+def net_message(net: CaffeNet, write_diff: bool = False) -> Any:
+    """The net with its parameters as a NetParameter: layers as they run, splits included."""
+    made = caffe_pb2.NetParameter(name=net.name)
+    for layer in net.layers:
+        copy = made.layer.add()
+        copy.CopyFrom(layer.param)
+        del copy.blobs[:]
+        for blob in layer.blobs:
+            diff = blob.diff_tensor().cpu().numpy() if write_diff else None
+            caffemodel.fill_blob(copy.blobs.add(), blob.data_cell.value.cpu().numpy(), diff)
+    return made
+
+
+def save_net(net: CaffeNet, path: str, write_diff: bool = False) -> None:
+    """Write the net with its parameters as a binary caffemodel, atomically."""
+    _write(path, lambda: caffemodel.write_message(path, net_message(net, write_diff)))
+
+
+def save_net_hdf5(net: CaffeNet, path: str, write_diff: bool = False) -> None:
+    """Write the parameters as HDF5, atomically; shared ones once, with the layer that owns them."""
+
+    def arrays(which: Callable[[Any], torch.Tensor]) -> dict[str, list[tuple[int, np.ndarray]]]:
+        return {
+            layer.name: [
+                (k, which(blob).cpu().numpy())
+                for k, blob in enumerate(layer.blobs)
+                if not net.is_shared(i, k)
+            ]
+            for i, layer in enumerate(net.layers)
+        }
+
+    diffs = arrays(lambda b: b.diff_tensor()) if write_diff else None
+    data = arrays(lambda b: b.data_cell.value)
+    _write(path, lambda: caffemodel.write_hdf5_layers(path, data, diffs))
+
+
+def _write(path: str, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise RuntimeError(f"Could not write {path}: {error.strerror or error}") from error

@@ -1,0 +1,144 @@
+"""Caffe's parameter files: blobs in protobuf (`.caffemodel`) and in HDF5 (`.caffemodel.h5`).
+
+Owned here: BlobProto <-> numpy, the layout of both kinds of file. Who calls it: the Caffe door, converters.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freshpot.errors import FormatError
+from freshpot.formats import protobuf
+from freshpot.formats.atomic import atomic_write, write_bytes
+
+FloatArray = NDArray[np.float32]
+
+
+def blob_shape(blob: Any) -> tuple[int, ...]:
+    """The shape that a BlobProto states: its ``shape``, or the four old fields."""
+    if blob.HasField("shape"):
+        return tuple(blob.shape.dim)
+    if any(blob.HasField(f) for f in ("num", "channels", "height", "width")):
+        return (blob.num, blob.channels, blob.height, blob.width)
+    return ()
+
+
+def read_blob(blob: Any, *, diff: bool = False, where: str | None = None, path: object = None) -> FloatArray:
+    """The values (or gradients) of a BlobProto as a float32 array of its shape.
+
+    Raises:
+        FormatError: the number of values is not what the shape says.
+    """
+    values = _values(blob, diff)
+    shape = blob_shape(blob)
+    count = math.prod(shape)
+    if any(n < 0 for n in shape) or count != len(values):
+        raise FormatError(
+            f"a blob of shape {shape} has {len(values)} values, expected {count}", path=path, where=where
+        )
+    return values.reshape(shape)
+
+
+def _values(blob: Any, diff: bool) -> FloatArray:
+    double, single = (blob.double_diff, blob.diff) if diff else (blob.double_data, blob.data)
+    return np.array(double if len(double) else single, dtype=np.float32)
+
+
+def fill_blob(blob: Any, values: FloatArray, diff: FloatArray | None = None) -> None:
+    """Write an array (and its gradient) into an empty BlobProto, in the present form."""
+    blob.shape.dim.extend(values.shape)
+    blob.data.extend(np.ascontiguousarray(values, np.float32).ravel().tolist())
+    if diff is not None:
+        blob.diff.extend(np.ascontiguousarray(diff, np.float32).ravel().tolist())
+
+
+def fits(shape: tuple[int, ...], blob: Any) -> bool:
+    """True if a parameter of ``shape`` can take a blob; old four-number shapes match by their last axes."""
+    stated = blob_shape(blob)
+    if blob.HasField("shape") or len(stated) != 4:
+        return stated == shape
+    return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == stated
+
+
+def read_binary_net(path: str | os.PathLike[str]) -> Any:
+    """A NetParameter from a binary file, not upgraded.
+
+    Raises:
+        FormatError: the bytes are no complete NetParameter.
+        OSError: the file cannot be read.
+    """
+    return protobuf.parse_message(protobuf.load("caffe").NetParameter, Path(path).read_bytes(), path=path)
+
+
+def write_message(path: str | os.PathLike[str], message: Any) -> None:
+    """Write a message as a binary file, atomically."""
+    write_bytes(path, message.SerializeToString())
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """True if the name says HDF5, as the original decides it."""
+    return os.fspath(path).endswith(".h5")
+
+
+def read_hdf5_layers(path: str | os.PathLike[str]) -> dict[str, dict[int, FloatArray]]:
+    """Parameters by layer name and number from an HDF5 caffemodel.
+
+    Raises:
+        FormatError: no HDF5 file, or not laid out as a caffemodel.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if "data" not in file:
+                raise FormatError("no group 'data': not a caffemodel in HDF5", path=path)
+            return {
+                name: {int(k): _dataset(group[k], path) for k in group if k.isdigit()}
+                for name, group in file["data"].items()
+                if isinstance(group, h5py.Group)
+            }
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        if isinstance(error, (FormatError, FileNotFoundError)):
+            raise
+        raise FormatError(f"not a readable HDF5 file: {error}", path=path) from error
+
+
+def _dataset(dataset: Any, path: object) -> FloatArray:
+    if not hasattr(dataset, "shape") or dataset.dtype.kind != "f":
+        raise FormatError(f"'{dataset.name}' is not an array of floats", path=path)
+    if dataset.nbytes > max(64 << 20, 64 * os.path.getsize(str(path))):
+        raise FormatError(
+            f"'{dataset.name}' claims {dataset.nbytes} bytes, more than the file can hold", path=path
+        )
+    return np.asarray(dataset[...], dtype=np.float32)
+
+
+def write_hdf5_layers(
+    path: str | os.PathLike[str],
+    layers: Mapping[str, Iterable[tuple[int, FloatArray]]],
+    diffs: Mapping[str, Iterable[tuple[int, FloatArray]]] | None = None,
+) -> None:
+    """Write parameters (and gradients) by layer name and number as an HDF5 caffemodel, atomically."""
+    import io
+
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for group_name, content in (("data", layers), ("diff", diffs)):
+            if content is None:
+                continue
+            group = file.create_group(group_name)
+            for name, arrays in content.items():
+                inner = group.create_group(name)
+                for k, array in arrays:
+                    inner.create_dataset(str(k), data=array, dtype="<f4")
+    with atomic_write(path) as out:
+        out.write(buffer.getbuffer())

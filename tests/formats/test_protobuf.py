@@ -256,3 +256,23 @@ BAD_BYTES = {
 def test_bad_bytes_are_a_format_error(name: str) -> None:
     with pytest.raises(FormatError, match=r"x\.pb: record 3: .*not a complete caffe2\.NetDef message"):
         protobuf.parse_message(caffe2_pb2.NetDef, BAD_BYTES[name], path="x.pb", where="record 3")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x0a\x01\xff",
+        caffe2_pb2.NetDef(op=[caffe2_pb2.OperatorDef(input=["ok", "XX"])])
+        .SerializeToString()
+        .replace(b"XX", b"X\xff"),
+    ],
+    ids=["name", "nested and repeated"],
+)
+def test_names_that_are_no_text(data: bytes) -> None:
+    with pytest.raises(FormatError, match=r"net\.pb: .*(not UTF-8 text|can't decode)"):
+        protobuf.parse_message(caffe2_pb2.NetDef, data, path="net.pb")
+
+
+def test_text_beyond_ascii_is_text() -> None:
+    net = caffe2_pb2.NetDef(name="né", op=[caffe2_pb2.OperatorDef(input=["ü"])])
+    assert protobuf.parse_message(caffe2_pb2.NetDef, net.SerializeToString()) == net

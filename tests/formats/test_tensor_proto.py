@@ -214,7 +214,7 @@ BAD_TENSORS = {
     "negative": (T(dims=[-1, -1], float_data=[1]), r"negative size in shape \(-1, -1\)"),
     "huge": (T(dims=[1 << 40, 1 << 40], float_data=[1]), "elements, the message holds 1"),
     "empty but huge": (T(dims=[0, 1 << 62, 1 << 62]), "shape"),
-    "too many axes": (T(dims=[1] * 1000, float_data=[1]), "shape"),
+    "too many axes": (T(dims=[1 << 62] * 1000, float_data=[1]), "a shape of 1000 axes, 64 at most"),
     "odd bytes": (T(dims=[1], data_type=T.FLOAT16, byte_data=b"abc"), "byte_data of 3 bytes for float16"),
     "in another field": (T(dims=[1], data_type=T.DOUBLE, float_data=[1]), "the message holds 0"),
 }
@@ -254,6 +254,12 @@ def with_segment(begin: int, end: int) -> Any:
     return proto
 
 
+def quantised_as(data_type: int) -> Any:
+    proto = pb.BlobProto(type="Int8TensorCPU")
+    proto.qtensor.data_type = data_type
+    return proto
+
+
 text = [
     pb.BlobProto(name="t", type="std::string", content_num_chunks=2, content_chunk_id=i) for i in range(2)
 ]
@@ -267,10 +273,7 @@ BAD_CHUNKS = {
     "wrong segment": ([with_segment(0, 3)], "the chunk of elements 0 to 3 holds 4"),
     "text incomplete": (text[:1], "1 of 2 chunks of text"),
     "unknown twice": ([pb.BlobProto(type="Mutex")] * 2, "2 records for one blob of type 'Mutex'"),
-    "quantised float": (
-        [pb.BlobProto(type="Int8TensorCPU", qtensor=pb.QTensorProto(data_type=T.FLOAT, precision=8))],
-        "a quantised tensor of FLOAT",
-    ),
+    "quantised float": ([quantised_as(T.FLOAT)], "a quantised tensor of FLOAT, expected UINT8 or INT32"),
 }
 
 

@@ -257,7 +257,7 @@ def parse_message(
         path, where: file and place in it, for the error.
 
     Raises:
-        FormatError: the bytes are not a (complete) message of that class.
+        FormatError: the bytes are not a (complete) message of that class, or a name in it is not text.
     """
     message = cls()
     try:
@@ -268,4 +268,21 @@ def parse_message(
         raise FormatError(
             f"{len(data)} bytes are not a complete {name} message: {reason}", path=path, where=where
         ) from error
+    bad = None if data.isascii() else _bad_text(message)
+    if bad:
+        raise FormatError(f"field {bad} holds bytes that are not UTF-8 text", path=path, where=where)
     return message
+
+
+def _bad_text(message: Message) -> str | None:
+    """A text field with bytes in it, which some runtimes let through, or None."""
+    for field, value in message.ListFields():
+        items = [value] if isinstance(value, (str, bytes, Message)) else value
+        if field.type == field.TYPE_STRING:
+            if any(isinstance(item, bytes) for item in items):
+                return field.full_name
+        elif field.message_type is not None:
+            bad = next(filter(None, map(_bad_text, items)), None)
+            if bad:
+                return bad
+    return None

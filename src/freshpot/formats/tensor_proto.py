@@ -37,6 +37,7 @@ STORED: dict[int, tuple[np.dtype[Any], str]] = {
 }
 TYPE_OF = {dtype: code for code, (dtype, _) in STORED.items() if code != _T.BYTE}
 _AS_IN_MEMORY = ("float_data", "double_data")
+_MAX_AXES = 64  # of a NumPy array
 #: data_types whose elements may stand in byte_data instead
 MAY_BE_BYTES = {_T.BYTE, _T.UINT8, _T.INT8, _T.BOOL, _T.FLOAT16}
 
@@ -155,6 +156,8 @@ def _check_kind(proto: Any, path: object, where: str | None) -> None:
 
 def shape_of(dims: Iterable[int], path: object, where: str | None) -> tuple[int, ...]:
     shape = tuple(dims)
+    if len(shape) > _MAX_AXES:
+        raise FormatError(f"a shape of {len(shape)} axes, {_MAX_AXES} at most", path=path, where=where)
     if any(size < 0 for size in shape):
         raise FormatError(f"negative size in shape {shape}", path=path, where=where)
     return shape
@@ -170,7 +173,7 @@ def shaped(elements: NDArray[Any], shape: tuple[int, ...], path: object, where: 
         )
     try:
         elements = elements.reshape(shape)
-    except ValueError as error:  # more axes, or longer ones, than an array may have
+    except ValueError as error:  # longer axes, or more of them, than this NumPy takes
         raise FormatError(f"shape {shape}: {error}", path=path, where=where) from error
     return elements if elements.flags.writeable else elements.copy()
 

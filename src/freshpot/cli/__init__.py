@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
     except FreshpotError as error:
         return _complain(error)
     except BrokenPipeError:  # the reader of our output has had enough

@@ -71,9 +71,7 @@ def _run(command: list[str], graph: Dot) -> bytes:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise DataError(
-            f"Graphviz took longer than {GRAPHVIZ_SECONDS:.0f} s to draw '{graph.name}'"
-        ) from error
+        raise DataError(f"Graphviz took longer than {GRAPHVIZ_SECONDS:g} s to draw '{graph.name}'") from error
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip()[:500]
         raise DataError(f"Graphviz ({' '.join(command)}) could not draw '{graph.name}': {words}")

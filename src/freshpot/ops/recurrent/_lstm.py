@@ -13,12 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.net.net import Net
 from freshpot.net.op import Op
 from freshpot.ops.recurrent._slots import Link
+
+#: elements of a step's gates up to which a call costs more than its work: numpy, whose calls are cheaper
+_SMALL = 4096
 
 _FORWARD = ["FC", "Sum", "LSTMUnit"]
 _BACKWARD = ["LSTMUnitGradient", "FCGradient", "Sum"]
@@ -143,14 +147,23 @@ def forward(
     active, squashed = torch.empty_like(gates), X.new_empty(T, N, D)
     hidden, cells = X.new_empty(T + 1, N, D), X.new_empty(T + 1, N, D)
     hidden[0], cells[0] = h0[0], c0[0]
+    trace = Trace(hidden, cells, gates, active, squashed, mask)
+    small = N * width <= _SMALL and X.device.type == "cpu"
+    (_forward_small if small else _forward_large)(cell, trace, W)
+    return trace
+
+
+def _forward_large(cell: Cell, trace: Trace, W: Tensor) -> None:
+    gates, active, hidden, cells, mask = trace.gates, trace.active, trace.hidden, trace.cell, trace.mask
+    D = hidden.shape[-1]
     W_t = W.t()
     h, c = hidden[0], cells[0]
-    shift = _shift(cell.forget_bias, D, X)
+    shift = _shift(cell.forget_bias, D, gates)
     rows = zip(
         gates.unbind(0),
         active[..., : 3 * D].unbind(0),
         *(part.unbind(0) for part in active.split(D, -1)),
-        squashed.unbind(0),
+        trace.squashed.unbind(0),
         hidden[1:].unbind(0),
         cells[1:].unbind(0),
         strict=True,
@@ -166,7 +179,44 @@ def forward(
         if mask is not None:
             _stop(mask[t], cell.drop_states, (h_next, h), (c_next, c))
         h, c = h_next, c_next
-    return Trace(hidden, cells, gates, active, squashed, mask)
+
+
+def _forward_small(cell: Cell, trace: Trace, W: Tensor) -> None:
+    """The same with numpy, every sigmoid as a tanh: sigmoid(x) = tanh(x / 2) / 2 + 1 / 2."""
+    D = trace.hidden.shape[-1]
+    gates, active, hidden, cells, tanh_c = (
+        t.numpy() for t in (trace.gates, trace.active, trace.hidden, trace.cell, trace.squashed)
+    )
+    W_t = W.numpy().T
+    scale = np.full(4 * D, 0.5, np.float32)
+    scale[3 * D :] = 1.0
+    offset = 1.0 - scale
+    offset[3 * D :] = 0.0
+    product, added = np.empty_like(gates[0]), np.empty_like(tanh_c[0])
+    parts = zip(*(active[..., k * D : (k + 1) * D] for k in range(4)), strict=True)
+    h, c = hidden[0], cells[0]
+    for t, (i, f, o, g) in enumerate(parts):
+        gate, act, h_next, c_next, squashed = gates[t], active[t], hidden[t + 1], cells[t + 1], tanh_c[t]
+        np.dot(h, W_t, out=product)
+        np.add(gate, product, out=gate)
+        if cell.forget_bias:
+            np.copyto(act, gate)
+            act[:, D : 2 * D] += np.float32(cell.forget_bias)
+            np.multiply(act, scale, out=act)
+        else:
+            np.multiply(gate, scale, out=act)
+        np.tanh(act, out=act)
+        np.multiply(act, scale, out=act)
+        np.add(act, offset, out=act)
+        np.multiply(f, c, out=c_next)
+        np.multiply(i, g, out=added)
+        np.add(c_next, added, out=c_next)
+        np.tanh(c_next, out=squashed)
+        np.multiply(squashed, o, out=h_next)
+        if trace.mask is not None:
+            states = ((trace.hidden[t + 1], trace.hidden[t]), (trace.cell[t + 1], trace.cell[t]))
+            _stop(trace.mask[t], cell.drop_states, *states)
+        h, c = h_next, c_next
 
 
 def _mask(lengths: Tensor | None, steps: int) -> Tensor | None:
@@ -215,12 +265,36 @@ def backward(
     of_hidden, of_gates, forget = _derivatives(trace, cell.drop_states)
     dgates = torch.empty_like(trace.gates)
     dh, dc = (_start(state, given, last, trace.hidden[0]) for state in (cell.hidden, cell.cell))
-    more_h, more_c = (_steps(given.get(state), T) for state in (cell.hidden, cell.cell))
+    more_h, more_c = given.get(cell.hidden), given.get(cell.cell)
     over = ~trace.mask if trace.mask is not None and not cell.drop_states else None
-    blocks, outs = dgates.view(T, N, 4, D).unbind(0), dgates[..., 2 * D : 3 * D].unbind(0)
-    flat = dgates.unbind(0)
-    to_hidden, to_gates, forgets = of_hidden.unbind(0), of_gates.unbind(0), forget.unbind(0)
-    to_out = of_gates[:, :, 2].unbind(0)
+    small = N * width <= _SMALL and dgates.device.type == "cpu"
+    loop = _backward_small if small else _backward_large
+    dh, dc = loop((of_hidden, of_gates, forget), dgates, (dh, dc), (more_h, more_c), over, W)
+    rows = dgates.view(T * N, width)
+    dW = torch.mm(rows.t(), trace.hidden[:-1].reshape(T * N, D))
+    return Gradients(dgates, dW, rows.sum(0), dh, dc)
+
+
+Pair = tuple[Tensor, Tensor]
+MaybePair = tuple[Tensor | None, Tensor | None]
+
+
+def _backward_large(
+    factors: tuple[Tensor, Tensor, Tensor],
+    dgates: Tensor,
+    ends: Pair,
+    more: MaybePair,
+    over: Tensor | None,
+    W: Tensor,
+) -> Pair:
+    """All steps, last to first; fills ``dgates`` and returns the initial states' gradients."""
+    T, N, width = dgates.shape
+    D = width // 4
+    (dh, dc), (more_h, more_c) = ends, more
+    to_hidden, to_gates, forgets = (factor.unbind(0) for factor in factors)
+    to_out = factors[1][:, :, 2].unbind(0)
+    flat, blocks = dgates.unbind(0), dgates.view(T, N, 4, D).unbind(0)
+    outs = dgates[..., 2 * D : 3 * D].unbind(0)
     for t in reversed(range(T)):
         dcell = torch.addcmul(dc, dh, to_hidden[t])
         torch.mul(to_gates[t], dcell.unsqueeze(1), out=blocks[t])
@@ -234,9 +308,39 @@ def backward(
             dh.add_(more_h[t - 1])
         if t and more_c is not None:
             dc.add_(more_c[t - 1])
-    rows = dgates.view(T * N, width)
-    dW = torch.mm(rows.t(), trace.hidden[:-1].reshape(T * N, D))
-    return Gradients(dgates, dW, rows.sum(0), dh, dc)
+    return dh, dc
+
+
+def _backward_small(
+    factors: tuple[Tensor, Tensor, Tensor],
+    dgates: Tensor,
+    ends: Pair,
+    more: MaybePair,
+    over: Tensor | None,
+    W: Tensor,
+) -> Pair:
+    """The same with numpy."""
+    T, N, width = dgates.shape
+    D = width // 4
+    dh, dc, weight, flat = (x.numpy() for x in (*ends, W, dgates))
+    to_hidden, to_gates, forgets = (factor.numpy() for factor in factors)
+    more_h, more_c, ended = (None if x is None else x.numpy() for x in (*more, over))
+    blocks, outs, to_out = flat.reshape(T, N, 4, D), flat[..., 2 * D : 3 * D], to_gates[:, :, 2]
+    for t in reversed(range(T)):
+        dcell = np.multiply(dh, to_hidden[t])
+        np.add(dcell, dc, out=dcell)
+        np.multiply(to_gates[t], dcell[:, None], out=blocks[t])
+        np.multiply(to_out[t], dh, out=outs[t])
+        dc = np.multiply(dcell, forgets[t], out=dcell)
+        before = np.dot(flat[t], weight)
+        if ended is not None:
+            before += ended[t] * dh
+        dh = before
+        if t and more_h is not None:
+            np.add(dh, more_h[t - 1], out=dh)
+        if t and more_c is not None:
+            np.add(dc, more_c[t - 1], out=dc)
+    return torch.from_numpy(dh), torch.from_numpy(dc)
 
 
 def _derivatives(trace: Trace, drop: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -271,7 +375,3 @@ def _start(state: str, given: dict[str, Tensor], last: dict[str, Tensor], like: 
     if state in given:
         start += given[state][-1]
     return start
-
-
-def _steps(given: Tensor | None, T: int) -> tuple[Tensor, ...] | None:
-    return None if given is None else given.unbind(0)

@@ -1,0 +1,51 @@
+"""Blob values as saved files have them, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freshpot.errors import NotSupportedError
+from freshpot.formats.blob_proto import Int8Tensor
+from freshpot.ops.dtypes import describe
+from freshpot.ops.quantized_tensor import QuantizedTensor
+
+
+def to_plain(name: str, value: Any) -> Any:
+    """What ``blob_to_protos`` takes, from what a blob holds.
+
+    Raises:
+        NotSupportedError: the blob holds something that has no saved form here.
+    """
+    if isinstance(value, Tensor):
+        return value.detach().cpu().contiguous().numpy()
+    if isinstance(value, QuantizedTensor):
+        return Int8Tensor(value.values.cpu().numpy(), value.scale, value.zero_point)
+    if isinstance(value, (np.ndarray, bytes, str)):
+        return value
+    raise NotSupportedError(
+        f"blob '{name}' holds {describe(value)}: only tensors, quantised tensors and text can be saved."
+    )
+
+
+def from_plain(name: str, value: Any, device: torch.device) -> Any:
+    """What a blob holds, from what ``blobs_from_records`` gives.
+
+    Raises:
+        NotSupportedError: the file holds a blob of another kind (a reader, a mutex …).
+    """
+    if isinstance(value, Int8Tensor):
+        return QuantizedTensor(torch.from_numpy(np.array(value.data)), value.scale, value.zero_point)
+    if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            return value
+        return torch.from_numpy(value if value.flags.writeable else value.copy()).to(device)
+    if isinstance(value, bytes):
+        return value
+    raise NotSupportedError(
+        f"blob '{name}' in the file is of type {getattr(value, 'type', type(value).__name__)}: "
+        "only tensors, quantised tensors and text can be loaded."
+    )

@@ -32,7 +32,7 @@ class Softmax(Operator):
             return torch.softmax(X, axis)
         return torch.softmax(X.flatten(axis), -1).view(X.shape)
 
-    @gradient("Y dY -> dX", inplace=((1, 0),), check=check)
+    @gradient("Y dY -> dX", check=check)
     def backward(self, Y: Tensor, dY: Tensor) -> Tensor:
         axis = self.axis
         if axis in (Y.dim() - 1, -1):

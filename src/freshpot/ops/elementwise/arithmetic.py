@@ -67,9 +67,15 @@ class Mul(_Arithmetic):
 
     function = staticmethod(torch.mul)
 
+    def setup(self) -> None:
+        super().setup()
+        self.overwrites = self.op.inputs[0] == self.op.outputs[0]
+
     @gradient("dC A B -> dA dB", inplace=((0, 0), (0, 1)))
     def backward(self, dC: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        return self.folded(dC * self.align(A, B), dC * A, A, B)
+        dA = dC * self.align(A, B)
+        # Where dA overwrites dC the original goes on with dA; programs that depend on it exist.
+        return self.folded(dA, (dA if self.overwrites else dC) * A, A, B)
 
 
 def _divide(A: Tensor, B: Tensor) -> Tensor:

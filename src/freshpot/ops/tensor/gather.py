@@ -39,10 +39,10 @@ def _rule(g: GradientMaker) -> list[Op]:
 
 
 class Gather(_Picking):
-    """OUTPUT = the slices of DATA along ``axis`` whose numbers are in INDICES.
+    """OUTPUT = the slices of DATA along ``axis`` whose numbers are in INDICES; negative ones count from the end.
 
     Shapes:   DATA: (…before, D, …after); INDICES: any -> OUTPUT: (…before, …INDICES, …after)
-    Raises:   ArgumentError if there is no such dimension; KernelError for a number outside 0..D-1.
+    Raises:   ArgumentError if there is no such dimension; KernelError for a number outside -D..D-1.
     Source:   caffe2/operators/gather_op.h
     """
 
@@ -64,14 +64,18 @@ class Gather(_Picking):
             return DATA.take(INDICES.numpy(), place)
         if self.match_outer:
             return _match_outer(DATA, INDICES, place)
-        picked = DATA.index_select(place, INDICES.reshape(-1))
-        return picked.view(*DATA.shape[:place], *INDICES.shape, *DATA.shape[place + 1 :])
+        return DATA[(*(slice(None),) * place, INDICES.long())].contiguous()
 
 
 def _match_outer(DATA: Tensor, INDICES: Tensor, place: int) -> Tensor:
     outer, inner = DATA.shape[:place], DATA.shape[place + 1 :]
     flat = DATA.reshape(outer.numel(), DATA.shape[place], inner.numel())
-    rows = INDICES.reshape(outer.numel(), -1, 1).long().expand(-1, -1, inner.numel())
+    rows = (
+        INDICES.reshape(outer.numel(), -1, 1)
+        .long()
+        .remainder(DATA.shape[place])
+        .expand(-1, -1, inner.numel())
+    )
     return flat.gather(1, rows).view(*outer, *INDICES.shape[place:], *inner)
 
 
@@ -83,7 +87,7 @@ class BatchGather(Gather):
     """OUTPUT = the slices of DATA along dimension 1 whose numbers are in INDICES.
 
     Shapes:   DATA: (B, D, …after); INDICES: any -> OUTPUT: (B, …INDICES, …after)
-    Raises:   KernelError for a number outside 0..D-1.
+    Raises:   KernelError for a number outside -D..D-1.
     Source:   caffe2/operators/batch_gather_ops.h
     """
 
@@ -108,7 +112,7 @@ class BatchGatherGradient(_Picking):
         dDATA = torch.zeros_like(DATA)
         if not self.match_outer:
             flat = dOUTPUT.reshape(*DATA.shape[:place], INDICES.numel(), *DATA.shape[place + 1 :])
-            return dDATA.index_add_(place, INDICES.reshape(-1), flat)
+            return dDATA.index_add_(place, INDICES.reshape(-1) % max(DATA.shape[place], 1), flat)
         outer, inner = DATA.shape[:place].numel(), DATA.shape[place + 1 :].numel()
         rows = INDICES.reshape(outer, -1, 1).long().expand(-1, -1, inner)
         dDATA.view(outer, -1, inner).scatter_add_(1, rows, dOUTPUT.reshape(rows.shape))

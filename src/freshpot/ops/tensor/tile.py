@@ -11,7 +11,7 @@ from torch import Tensor
 from freshpot.errors import ArgumentError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
-from freshpot.net.schema import FLOATS, INT, NUMERIC, STRING, Arg, Port
+from freshpot.net.schema import FLOATS, INT, INTS, NUMERIC, STRING, Arg, Port
 from freshpot.ops._operator import Operator
 
 
@@ -76,12 +76,12 @@ class TileGradient(_Tiling):
 class NumpyTile(Operator):
     """Y = X, repeats[i] times along dimension i.
 
-    Shapes:   X: any; repeats: (dimensions of X,) int32 -> Y: repeats[i] times as long in each dimension
+    Shapes:   X: any; repeats: (dimensions of X,) -> Y: repeats[i] times as long in each dimension
     Raises:   ShapeError if repeats has another length or a negative number.
     Source:   caffe2/operators/numpy_tile_op.h
     """
 
-    inputs = (Port("X", (*NUMERIC, *STRING)), Port("repeats", INT))
+    inputs = (Port("X", (*NUMERIC, *STRING)), Port("repeats", INTS))
     outputs = (Port("Y"),)
 
     def check(self, X: Any, repeats: Tensor) -> None:

@@ -41,7 +41,7 @@ class TopK(Operator):
         if k < 1:
             self.refuse(f"k must be positive, got {k}.", ArgumentError)
         size = X.shape[axis]
-        values, indices = torch.sort(X, axis, descending=True, stable=True)
+        values, indices = torch.sort(X, dim=axis, descending=True, stable=True)
         values, indices = (part.narrow(axis, 0, min(k, size)).contiguous() for part in (values, indices))
         places = torch.arange(X.numel(), device=X.device).view(X.shape).gather(axis, indices)
         missing = list(X.shape)

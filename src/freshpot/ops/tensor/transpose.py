@@ -7,7 +7,7 @@ from torch import Tensor
 
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
-from freshpot.net.schema import FLOAT, NUMERIC, Arg, Port
+from freshpot.net.schema import NUMERIC, Arg, Port
 from freshpot.ops._operator import Operator
 
 
@@ -42,40 +42,3 @@ class Transpose(Operator):
     def kernel(self, X: Tensor) -> Tensor:
         axes = self.axes or range(X.dim() - 1, -1, -1)
         return X.permute(*axes).clone(memory_format=torch.contiguous_format)
-
-
-def _order_rule(back: str) -> staticmethod:
-    def rule(g: GradientMaker) -> list[Op]:
-        return [g.new(back, [g.GO(0)], [g.GI(0)])]
-
-    return staticmethod(rule)
-
-
-class NCHW2NHWC(Operator):
-    """Y = X with the channels moved from dimension 1 to the end.
-
-    Shapes:   X: (N, C, …) -> Y: (N, …, C)
-    Source:   caffe2/operators/order_switch_ops.h
-    """
-
-    inputs = (Port("data", FLOAT, "N C ..."),)
-    outputs = (Port("output"),)
-    gradient_rule = _order_rule("NHWC2NCHW")
-
-    def kernel(self, X: Tensor) -> Tensor:
-        return X.movedim(1, -1).clone(memory_format=torch.contiguous_format)
-
-
-class NHWC2NCHW(Operator):
-    """Y = X with the channels moved from the end to dimension 1.
-
-    Shapes:   X: (N, …, C) -> Y: (N, C, …)
-    Source:   caffe2/operators/order_switch_ops.h
-    """
-
-    inputs = (Port("data", FLOAT, "N ... C"),)
-    outputs = (Port("output"),)
-    gradient_rule = _order_rule("NCHW2NHWC")
-
-    def kernel(self, X: Tensor) -> Tensor:
-        return X.movedim(-1, 1).clone(memory_format=torch.contiguous_format)

@@ -7,7 +7,7 @@ from typing import Any
 
 from freshpot.viz.layout import Point
 from freshpot.viz.scene import FONT_SIZE, LINE_HEIGHT, Box, Line, Scene, font
-from freshpot.viz.svg import arrow, corners, head_ends
+from freshpot.viz.svg import DOT_RADIUS, arrow, corners, dot_centre, head_ends
 
 __all__ = ["scene_to_image"]
 
@@ -64,11 +64,11 @@ class _Pen:
         points = self.at(_flatten(line.points))
         for piece in _dashes(points, 5 * self.scale, 4 * self.scale) if line.dashed else [points]:
             self.draw.line(piece, fill=line.colour, width=self.width, joint="curve")
-        start, tip = head_ends(line)
         if line.head == "dot":
-            self.draw.circle(self.at([tip])[0], 3.5 * self.scale, fill=line.colour)
+            (x, y), r = dot_centre(line), DOT_RADIUS
+            self.draw.ellipse(self.at([(x - r, y - r), (x + r, y + r)]), fill=line.colour)
         elif line.head != "none":
-            self.draw.polygon(self.at(arrow(start, tip)), fill=line.colour)
+            self.draw.polygon(self.at(arrow(*head_ends(line))), fill=line.colour)
 
     def box(self, box: Box) -> None:
         (x, y), (w, h) = box.centre, box.size

@@ -85,13 +85,18 @@ def font(size: float) -> Any:
 
 
 def _size(node: Node) -> Point:
-    lines = node.text.split("\n")
+    lines = _lines(node)
     wide = max(font(FONT_SIZE).getlength(line) for line in lines) + 2 * _PAD_X
     high = len(lines) * LINE_HEIGHT + 2 * _PAD_Y
     shape = node.get("shape") or "ellipse"
     if shape == "octagon":
         return wide + 6, high
     return (wide * 1.2 + 8, high * 1.25) if shape in ("ellipse", "oval", "circle") else (wide, high)
+
+
+def _lines(node: Node) -> list[str]:
+    """The lines of a node's text; a last line break ends a line and begins none, as in Graphviz."""
+    return node.text.removesuffix("\n").split("\n")
 
 
 def _box(node: Node, centre: Point, size: Point) -> Box:
@@ -104,7 +109,7 @@ def _box(node: Node, centre: Point, size: Point) -> Box:
         shape=shape.get(str(node.get("shape") or ""), "ellipse"),
         centre=centre,
         size=size,
-        text=node.text.split("\n"),
+        text=_lines(node),
         fill=_plain(fill),
         line=_plain(colour or _LINE),
         ink=_plain(node.get("fontcolor") or _INK),

@@ -8,6 +8,7 @@ from freshpot.viz.scene import FONT_SIZE, LINE_HEIGHT, Box, Line, Scene
 
 __all__ = ["scene_to_svg"]
 
+DOT_RADIUS = 3.5  # of a round arrow head
 _FONTS = "'DejaVu Sans', Verdana, 'Segoe UI', sans-serif"
 
 
@@ -35,12 +36,12 @@ def _line(line: Line) -> str:
 
 
 def _head(line: Line) -> str:
-    (x0, y0), (x, y) = head_ends(line)
     if line.head == "dot":
-        return f'<circle class="fp-head" cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{line.colour}"/>'
+        x, y = dot_centre(line)
+        return f'<circle class="fp-head" cx="{x:.1f}" cy="{y:.1f}" r="{DOT_RADIUS}" fill="{line.colour}"/>'
     if line.head == "none":
         return ""
-    points = " ".join(f"{px:.1f},{py:.1f}" for px, py in arrow((x0, y0), (x, y)))
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in arrow(*head_ends(line)))
     return f'<polygon class="fp-head" points="{points}" fill="{line.colour}"/>'
 
 
@@ -51,6 +52,13 @@ def head_ends(line: Line) -> tuple[tuple[float, float], tuple[float, float]]:
         if abs(point[0] - tip[0]) + abs(point[1] - tip[1]) > 0.5:
             return point, tip
     return (tip[0] - 1, tip[1]), tip
+
+
+def dot_centre(line: Line) -> tuple[float, float]:
+    """Where a round head is drawn, so that it touches the node."""
+    (x0, y0), (x, y) = head_ends(line)
+    back = DOT_RADIUS / max(((x - x0) ** 2 + (y - y0) ** 2) ** 0.5, 1e-6)
+    return x - (x - x0) * back, y - (y - y0) * back
 
 
 def arrow(

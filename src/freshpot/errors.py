@@ -15,7 +15,7 @@
         ├── ArityError        (also ValueError) an operator has too few or too many inputs or outputs
         ├── ShapeError        (also ValueError) shapes that do not fit
         ├── DTypeError        (also TypeError)  an element type that the operator does not take
-        ├── GradientError            a gradient that cannot be built
+        ├── GradientError     (also ValueError) a gradient that cannot be built
         └── KernelError              an operator failed while it ran
 
 ``NetError`` is a ``RuntimeError`` because that is what the original Caffe2 raised, so programs that
@@ -81,6 +81,8 @@ class NetError(FreshpotError, RuntimeError):
         self.net = net
         self.op = op
         self.blob = blob
+        #: number of the operator in its net, if known
+        self.position: int | None = None
 
     def at(self, *, net: str | None = None, op: str | None = None) -> NetError:
         """Fill in the place that an inner frame did not know; returns self."""
@@ -125,7 +127,7 @@ class DTypeError(NetError, TypeError):
     """An element type that the operator does not take."""
 
 
-class GradientError(NetError):
+class GradientError(NetError, ValueError):
     """A gradient that cannot be built."""
 
 

@@ -1,0 +1,1 @@
+"""The Caffe2 door: ``from caffe2.python import core, workspace, …``."""

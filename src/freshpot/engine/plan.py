@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
@@ -118,6 +118,7 @@ class Plan:
                 self.steps.append(Step(op, net, workspace))
             except NetError as error:
                 error.at(net=net.name, op=str(op))
+                error.position = len(self.steps)
                 raise
         self._seal()
 
@@ -127,7 +128,7 @@ class Plan:
         return self.net.name
 
     def _seal(self) -> None:
-        self._flat = _flat_function(self.steps, self.workspace)
+        self._flat: Callable[[], None] | None = None  # written when it is first needed
         self._bound_at = self.workspace.layout_epoch
         self._checked_at = -1
 
@@ -167,25 +168,35 @@ class Plan:
             try:
                 step.run_checked(self.workspace)
             except Exception as error:
-                raise self._explain(step, error) from error
+                self._raise(step, error)
         self._checked_at = epoch
 
     def _run_fast(self) -> None:
+        if self._flat is None:
+            self._flat = _flat_function(self.steps, self.workspace)
         try:
             self._flat()
         except Exception as error:
-            raise self._explain(self._failed_step(error), error) from error
+            self._raise(self._failed_step(error), error)
 
     def _failed_step(self, error: BaseException) -> Step:
         trace = error.__traceback__
         while trace is not None:
-            if trace.tb_frame.f_code is self._flat.__code__:
+            if self._flat is not None and trace.tb_frame.f_code is self._flat.__code__:
                 return self.steps[trace.tb_lineno - 2]
             trace = trace.tb_next
         raise error
 
+    def _raise(self, step: Step, error: Exception) -> NoReturn:
+        """Raise an error that names the net and the operator, in place of ``error``."""
+        explained = self._explain(step, error)
+        if isinstance(explained, NetError) and explained.position is None:
+            explained.position = self.steps.index(step)
+        if explained is error:
+            raise error
+        raise explained from error
+
     def _explain(self, step: Step, error: Exception) -> Exception:
-        """The error to raise instead: one that names the net and the operator."""
         if isinstance(error, NetError):
             return error.at(net=self.net.name, op=str(step.operator.op))
         if isinstance(error, FreshpotError):

@@ -27,6 +27,8 @@ class Net:
     num_workers: int | None = None
     device: Device | None = None
     args: dict[str, ArgValue] = field(default_factory=dict)
+    #: placement of parts of the net, as the file says it; kept for writing, not read
+    partitions: list[object] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Op]:
         return iter(self.ops)

@@ -57,10 +57,13 @@ class Op:
     args: dict[str, ArgValue] = field(default_factory=dict)
     device: Device | None = None
     engine: str = ""
-    name: str = ""
+    #: "" is written to files and printed, None is not
+    name: str | None = ""
     control_inputs: list[str] = field(default_factory=list)
     is_gradient: bool | None = None
     debug_info: str = ""
+    domain: str = ""
+    version: int | None = None
 
     def __str__(self) -> str:
         name = f" '{self.name}'" if self.name else ""

@@ -1,0 +1,1 @@
+"""What `caffe2.python.core` is made of, one idea a module. Programs import `core`, not this."""

@@ -1,0 +1,1 @@
+"""What `caffe2.python.workspace` is made of, one idea a module. Programs import `workspace`, not this."""

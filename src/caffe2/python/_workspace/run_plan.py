@@ -1,0 +1,171 @@
+"""Running plans: steps of nets, in turn or at the same time.
+
+Owned here: what the fields of an ExecutionStep mean. Who calls it: `workspace.RunPlan`.
+Source of the rules: caffe2/core/plan_executor.cc.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from freshpot.convert import netdef
+from freshpot.engine import Plan, Workspace
+from freshpot.errors import MissingBlobError, NetError, NotSupportedError, near_matches
+from freshpot.net import Net
+
+
+def run_plan(proto: Any, ws: Workspace) -> bool:
+    """Create the nets of a PlanDef in a workspace, replacing those of the same names, and run its steps.
+
+    Raises:
+        NetError: two nets of one name, a step that names none of them, or a net that fails.
+        NotSupportedError: a step with a criteria network.
+    """
+    nets = [netdef.net_from_proto(net) for net in proto.network]
+    names = [net.name for net in nets]
+    for name in names:
+        if names.count(name) > 1:
+            raise NetError(f"plan '{proto.name}' has two nets of this name.", net=name)
+    bound = {net.name: ws.create_net(net, overwrite=True) for net in nets}
+    runner = _Runner({net.name: net for net in nets})
+    for step in proto.execution_step:
+        runner.run(step, bound, ws)
+    return True
+
+
+class _Runner:
+    """The state that the steps of one plan share."""
+
+    def __init__(self, nets: dict[str, Net]) -> None:
+        self.nets = nets
+        self.failed = threading.Event()
+
+    def run(self, step: Any, plans: dict[str, Plan], ws: Workspace) -> None:
+        """Run a step as often as it says."""
+        if step.criteria_network:
+            raise NotSupportedError(
+                f"step '{step.name}' has a criteria_network, which the original stopped reading too. "
+                "Use should_stop_blob."
+            )
+        if step.create_workspace:
+            ws = Workspace(parent=ws)
+            plans = {name: Plan(net, ws) for name, net in self._used(step).items()}
+        with _Reporter(self._report(step, plans)):
+            for _ in self._rounds(step):
+                if self._round(step, plans, ws):
+                    return
+
+    def _used(self, step: Any) -> dict[str, Net]:
+        names = {*_net_names(step)}
+        return {name: net for name, net in self.nets.items() if name in names}
+
+    def _rounds(self, step: Any) -> Iterator[int]:
+        if step.should_stop_blob and step.HasField("num_iter"):
+            raise NetError(
+                f"step '{step.name}' has both num_iter and should_stop_blob; they exclude each other."
+            )
+        count = 1 if not step.HasField("num_iter") else step.num_iter
+        endless = bool(step.should_stop_blob) and not step.only_once
+        i = 0
+        while (endless or i < count) and not self.failed.is_set():
+            yield i
+            i += 1
+
+    def _round(self, step: Any, plans: dict[str, Plan], ws: Workspace) -> bool:
+        """Run nets or substeps once; True if the step is to stop."""
+        if not step.substep:
+            return any(self._run_net(name, step, plans) or _stops(step, ws) for name in step.network)
+        substeps = [s for s in step.substep for _ in range(max(1, s.num_concurrent_instances))]
+        if not step.concurrent_substeps or len(substeps) <= 1:
+            return any(self.run(s, plans, ws) or _stops(step, ws) for s in substeps)
+        self._run_together(substeps, plans, ws)
+        return _stops(step, ws)
+
+    def _run_net(self, name: str, step: Any, plans: dict[str, Plan]) -> None:
+        if name not in plans:
+            raise NetError(
+                f"step '{step.name}' runs net '{name}', which the plan lacks.{near_matches(name, plans)}"
+            )
+        plans[name].run()
+
+    def _run_together(self, substeps: Sequence[Any], plans: dict[str, Plan], ws: Workspace) -> None:
+        """Run substeps in threads; those with ``run_every_ms`` repeat while the others run."""
+        periodic = [s for s in substeps if s.run_every_ms]
+        others = [s for s in substeps if not s.run_every_ms]
+        reports = [(s.run_every_ms / 1000, lambda s=s: self.run(s, plans, ws)) for s in periodic]
+        with _Reporter(reports), ThreadPoolExecutor(max(1, len(others))) as pool:
+            running = [pool.submit(self._run_in_thread, s, plans, ws) for s in others]
+            errors = [error for error in (job.exception() for job in running) if error]
+        if errors:
+            raise errors[0]
+
+    def _run_in_thread(self, step: Any, plans: dict[str, Plan], ws: Workspace) -> None:
+        try:
+            self.run(step, plans, ws)
+        except BaseException:
+            self.failed.set()
+            raise
+
+    def _report(self, step: Any, plans: dict[str, Plan]) -> list[tuple[float, Callable[[], None]]]:
+        if not step.report_net:
+            return []
+        return [(float(step.report_interval), lambda: self._run_net(step.report_net, step, plans))]
+
+
+def _net_names(step: Any) -> Iterator[str]:
+    yield from step.network
+    if step.report_net:
+        yield step.report_net
+    for substep in step.substep:
+        yield from _net_names(substep)
+
+
+def _stops(step: Any, ws: Workspace) -> bool:
+    """True if the step's ``should_stop_blob`` is true now."""
+    name = step.should_stop_blob
+    if not name:
+        return False
+    blob = ws.find(name)
+    if blob is None or blob.empty:
+        raise MissingBlobError(
+            f"step '{step.name}' looks at should_stop_blob '{name}', which holds nothing.", blob=name
+        )
+    value = blob.value
+    if not isinstance(value, torch.Tensor) or value.dtype != torch.bool or value.numel() != 1:
+        raise NetError(f"should_stop_blob '{name}' of step '{step.name}' must be one bool.", blob=name)
+    return bool(value.item())
+
+
+class _Reporter:
+    """Repeats actions in threads, each at its interval in seconds, while the block runs, and once after it."""
+
+    def __init__(self, actions: Sequence[tuple[float, Callable[[], None]]]) -> None:
+        self.actions = actions
+        self.done = threading.Event()
+        self.errors: list[BaseException] = []
+        self.threads = [threading.Thread(target=self._repeat, args=action, daemon=True) for action in actions]
+
+    def _repeat(self, interval: float, action: Callable[[], None]) -> None:
+        try:
+            while not self.done.wait(interval):
+                action()
+            action()
+        except BaseException as error:
+            self.errors.append(error)
+
+    def __enter__(self) -> _Reporter:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        self.done.set()
+        for thread in self.threads:
+            thread.join()
+        if self.errors and kind is None:
+            raise self.errors[0]

@@ -1,0 +1,136 @@
+"""What blobs hold, as programs give and get it.
+
+Owned here: feeding, fetching, saving and restoring one blob. Who calls it: `workspace`, `cpp`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe2.proto import caffe2_pb2
+from freshpot.convert.netdef import device_from_proto
+from freshpot.engine import Blob, Workspace
+from freshpot.engine.device import torch_device
+from freshpot.engine.workspace import own_copy
+from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError, near_matches
+from freshpot.formats.blob_proto import Int8Tensor, deserialize_blob, serialize_blob
+from freshpot.formats.tensor_proto import tensor_from_proto
+from freshpot.ops.dtypes import TORCH, describe, name_of
+from freshpot.ops.quantized_tensor import QuantizedTensor
+
+
+def find(ws: Workspace, name: str) -> Blob:
+    """The blob of that name. Raises MissingBlobError if there is none."""
+    blob = ws.find(name)
+    if blob is None:
+        raise MissingBlobError(
+            f"there is no blob '{name}' in the workspace.{near_matches(name, ws.names())}", blob=name
+        )
+    return blob
+
+
+def feed(ws: Workspace, name: str, value: Any, device_option: Any = None) -> bool:
+    """Put a numpy array, torch tensor, TensorProto or text into a blob.
+
+    Raises:
+        DTypeError: something else, or an array of a type that tensors do not have.
+    """
+    if isinstance(value, caffe2_pb2.TensorProto):
+        value = tensor_from_proto(value)
+    if isinstance(value, np.ndarray):
+        value = _tensor(name, value, device_option)
+    elif isinstance(value, str):
+        value = value.encode("utf-8")
+    elif not isinstance(value, (bytes, torch.Tensor, QuantizedTensor)):
+        raise DTypeError(
+            f"a blob is fed with a numpy array or text, got {type(value).__name__}. Use numpy.array().",
+            blob=name,
+        )
+    ws.feed(name, value)
+    return True
+
+
+def _tensor(name: str, array: np.ndarray, device_option: Any) -> Any:
+    if array.dtype.kind in "OSU":
+        return array
+    if array.dtype.name not in TORCH:
+        raise DTypeError(
+            f"numpy type {array.dtype} is not a tensor type; known: {', '.join(TORCH)}. Convert it with astype().",
+            blob=name,
+        )
+    if device_option is None or not device_option.device_type:
+        return array
+    return own_copy(name, array).to(torch_device(device_from_proto(device_option)))
+
+
+def fetch(blob: Blob) -> Any:
+    """A copy of what a blob holds: an array, bytes, an `Int8Tensor`; of other things a description."""
+    value = blob.value
+    if isinstance(value, torch.Tensor):
+        return np.array(value.detach().cpu().numpy())
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, QuantizedTensor):
+        return Int8Tensor(value.values.cpu().numpy().copy(), value.scale, value.zero_point)
+    return f"{blob.name}, a C++ native class of type {_type_name(blob)}.".encode()
+
+
+def _type_name(blob: Blob) -> str:
+    """What the original calls the type: a class says it in ``original_type``."""
+    if blob.empty:
+        return "nullptr (uninitialized)"
+    return getattr(blob.value, "original_type", type(blob.value).__name__)
+
+
+def size_in_bytes(blob: Blob) -> int:
+    """Bytes of memory that a tensor or text takes; 0 for other things."""
+    value = blob.value
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, QuantizedTensor):
+        return value.values.nbytes
+    if isinstance(value, np.ndarray):
+        return sum(len(text) for text in value.ravel())
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def serialize(blob: Blob) -> bytes:
+    """A blob as a serialised BlobProto.
+
+    Raises:
+        NotSupportedError: it holds neither a tensor nor text.
+    """
+    value = fetch(blob)
+    if isinstance(value, bytes) and not isinstance(blob.value, bytes):
+        raise NotSupportedError(
+            f"blob '{blob.name}' holds {describe(blob.value)}, which has no serialised form."
+        )
+    return serialize_blob(blob.name, value)
+
+
+def deserialize(ws: Workspace, name: str, data: bytes) -> None:
+    """Put what a serialised BlobProto holds into a blob.
+
+    Raises:
+        FormatError: not a BlobProto.
+        NotSupportedError: it holds neither a tensor nor text.
+    """
+    _, value = deserialize_blob(data)
+    if isinstance(value, Int8Tensor):
+        value = QuantizedTensor(torch.from_numpy(value.data.copy()), value.scale, value.zero_point)
+    elif not isinstance(value, (np.ndarray, bytes)):
+        raise NotSupportedError(f"blob '{name}': a saved blob of type {value.type!r} cannot be restored.")
+    ws.feed(name, value)
+
+
+def spec(value: Any) -> tuple[tuple[int, ...], torch.dtype] | None:
+    """Shape and type of a tensor; None for other things."""
+    return (tuple(value.shape), value.dtype) if isinstance(value, torch.Tensor) else None
+
+
+__all__ = ["deserialize", "feed", "fetch", "find", "name_of", "serialize", "size_in_bytes", "spec"]

@@ -1,0 +1,1 @@
+"""Saving a net with its weights for prediction elsewhere, and loading it."""

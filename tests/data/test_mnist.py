@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -232,15 +233,32 @@ def test_a_second_mirror_serves_what_the_first_lacks(
     assert not load_mnist(strict=True).synthetic
 
 
-def test_a_silent_mirror_costs_no_more_than_the_probe(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, r"no answer|timed out"),
+        (b"good day\r\n\r\n", "good day"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nhalf", "closed after 4 of 999 bytes"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf", "IncompleteRead"),
+    ],
+    ids=["silent", "nonsense", "half", "half a chunk"],
+)
+def test_a_mirror_that_misbehaves(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, message: str
 ) -> None:
-    import socket
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(download, "PROBE_SECONDS", 0.3)
-        monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{silent.getsockname()[1]}/",))
-        with pytest.raises(DataError, match=r"no answer|timed out"):
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(answer or b"")
+
+        if answer is not None:
+            threading.Thread(target=serve, daemon=True).start()
+        monkeypatch.setattr(download, "PROBE_SECONDS", 2.0 if answer else 0.3)
+        monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{server.getsockname()[1]}/",))
+        with pytest.raises(DataError, match=message):
             load_mnist(strict=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import queue
@@ -30,6 +31,7 @@ __all__ = ["RemoteFile", "download_files"]
 PROBE_SECONDS = 4.0  # for all mirrors together
 _STALL_SECONDS = 10.0  # without one byte, once a mirror has answered
 _CHUNK = 1 << 16
+_FAILURES = (OSError, DataError, ValueError, http.client.HTTPException)  # all a bad mirror can cause
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _probe(file: RemoteFile, mirrors: Sequence[str]) -> tuple[str, bytes]:
     def ask(mirror: str) -> None:
         try:
             answers.put((mirror, _fetch(mirror, file, PROBE_SECONDS, show=False), ""))
-        except (OSError, DataError, ValueError) as error:
+        except _FAILURES as error:
             answers.put((mirror, None, _reason(error)))
 
     for mirror in mirrors:
@@ -95,7 +97,7 @@ def _from_any(file: RemoteFile, mirrors: Sequence[str]) -> bytes:
     for mirror in mirrors:
         try:
             return _fetch(mirror, file, _STALL_SECONDS, show=True)
-        except (OSError, DataError, ValueError) as error:
+        except _FAILURES as error:
             failures.append(f"{_host(mirror)}: {_reason(error)}")
     raise DataError(f"{file.name}: no mirror could be used: " + "; ".join(failures))
 

@@ -38,8 +38,3 @@ def inner_product(low: Lowering) -> None:
     W = low.weight((K, p.num_output) if p.transpose else (p.num_output, K), p.weight_filler)
     b = [low.weight((p.num_output,), p.bias_filler)] if p.bias_term else []
     low.op("FC", [low.bottom[0], W, *b], low.top, axis=axis)
-
-
-@layer("ReLU")
-def relu(low: Lowering) -> None:
-    low.op("Relu", low.bottom, low.top)

@@ -8,7 +8,9 @@ from caffe._net.layer import Lowering, layer
 from freshpot.errors import ArgumentError
 
 
-def spatial(low: Lowering, values: Any, name: str, count: int, default: int, h: str = "", w: str = "") -> list[int]:
+def spatial(
+    low: Lowering, values: Any, name: str, count: int, default: int, h: str = "", w: str = ""
+) -> list[int]:
     """One number for each of ``count`` spatial axes: a repeated field, or its _h and _w forms (2-D only)."""
     p = low.param.convolution_param
     if h and (p.HasField(h) or p.HasField(w)):
@@ -17,7 +19,9 @@ def spatial(low: Lowering, values: Any, name: str, count: int, default: int, h: 
         return [getattr(p, h), getattr(p, w)]
     given = list(values)
     if len(given) not in (0, 1, count):
-        low.refuse(f"{name} must be given once, or for each of {count} spatial axes; got {given}.", ArgumentError)
+        low.refuse(
+            f"{name} must be given once, or for each of {count} spatial axes; got {given}.", ArgumentError
+        )
     return given * (count // len(given)) if given else [default] * count
 
 
@@ -37,7 +41,9 @@ class Window:
         if any(k < 1 for k in self.kernel):
             low.refuse(f"kernel sizes must be at least 1, got {self.kernel}.", ArgumentError)
         if any(s < 1 for s in self.stride) or any(d < 1 for d in self.dilation):
-            low.refuse(f"stride and dilation must be at least 1, got {self.stride}, {self.dilation}.", ArgumentError)
+            low.refuse(
+                f"stride and dilation must be at least 1, got {self.stride}, {self.dilation}.", ArgumentError
+            )
 
     def args(self) -> dict[str, Any]:
         """The same as arguments of a convolution operator."""
@@ -55,7 +61,10 @@ def convolution(low: Lowering) -> None:
     window = Window(low)
     channels = low.shapes[0][window.axis]
     if p.group < 1 or channels % p.group or p.num_output % p.group or p.num_output < 1:
-        low.refuse(f"{channels} channels to {p.num_output} outputs cannot be split into {p.group} groups.", ArgumentError)
+        low.refuse(
+            f"{channels} channels to {p.num_output} outputs cannot be split into {p.group} groups.",
+            ArgumentError,
+        )
     if any(shape != low.shapes[0] for shape in low.shapes):
         low.refuse(f"all bottoms must have one shape, got {low.shapes}.")
     W = low.weight((p.num_output, channels // p.group, *window.kernel), p.weight_filler)

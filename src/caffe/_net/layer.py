@@ -19,6 +19,7 @@ Python layers, files) gives functions instead: ``low.host(forward, backward)`` a
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from caffe._net import fillers
 from caffe._net.backward import reverse
 from caffe._net.blob import DIFF, NetBlob
 from freshpot.engine import Plan, Workspace, infer_shapes
-from freshpot.errors import ArityError, NetError, ShapeError, UnknownOperatorError, near_matches
+from freshpot.errors import ArityError, DeviceError, NetError, ShapeError, UnknownOperatorError, near_matches
 from freshpot.formats import caffemodel
 from freshpot.net import Net, Op
 
@@ -197,6 +198,7 @@ class Layer:
         self.host_forward: Host | None = None
         self.host_backward: HostBackward | None = None
         self._check_counts()
+        self._check_engine()
 
     # ---- making --------------------------------------------------------------------------------
     def _check_counts(self) -> None:
@@ -212,6 +214,19 @@ class Layer:
             raise ArityError(
                 f"makes a top for every bottom: {len(self.bottoms)} bottoms, {len(self.tops)} tops."
             )
+
+    def _check_engine(self) -> None:
+        """`engine: CUDNN` is a hint, unless the user wants no stand-ins for a missing GPU."""
+        if os.environ.get("FRESHPOT_STRICT_DEVICE") != "1" or torch.cuda.is_available():
+            return
+        for descriptor, value in self.param.ListFields():
+            if descriptor.message_type is None or "engine" not in descriptor.message_type.fields_by_name:
+                continue
+            if value.engine == value.CUDNN:
+                raise DeviceError(
+                    f"layer '{self.name}' asks for the engine CUDNN, and this machine has no GPU"
+                    " (FRESHPOT_STRICT_DEVICE=1 forbids the CPU instead)."
+                )
 
     def _loss_weights(self) -> list[float]:
         given = list(self.param.loss_weight)

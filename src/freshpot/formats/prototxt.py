@@ -92,6 +92,18 @@ def parse_prototxt(text: str, message: Message, path: object = None) -> TextMess
         raise FormatError(f"text of {len(text)} bytes; at most {MAX_SIZE} are read", path=path)
     made = TextMessage(message, None if path is None else str(path))
     _Reader(made).fill(message, _Parser(text, path).fields(), ())
+    if missing := message.FindInitializationErrors():
+        place = re.sub(r"\[(\d+)\]", r".\1", missing[0]).split(".")
+        parents = [
+            tuple(int(p) if p.isdigit() else p for p in place[:n]) for n in range(len(place) - 1, 0, -1)
+        ]
+        lines = [
+            made.lines[p]
+            for p in [q if isinstance(q[-1], int) else (*q, 0) for q in parents]
+            if p in made.lines
+        ]
+        where = f"line {lines[0]}" if lines else None
+        raise FormatError(f"required fields are missing: {', '.join(missing)}", path=path, where=where)
     return made
 
 

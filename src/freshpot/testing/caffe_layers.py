@@ -69,7 +69,10 @@ def run_case(case: LayerCase) -> str | None:
 @contextlib.contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
     """The cases name auxiliary files relative to their folder, and Python layers in ``aux``."""
-    before, path = os.getcwd(), list(sys.path)
+    before, path, strict = os.getcwd(), list(sys.path), os.environ.get("FRESHPOT_STRICT_DEVICE")
+    os.environ["FRESHPOT_STRICT_DEVICE"] = (
+        "1"  # recorded with a build without CUDA, which refuses to stand in
+    )
     os.chdir(folder)
     sys.path.insert(0, str(folder / "aux"))
     try:
@@ -77,6 +80,9 @@ def _working_in(folder: Path) -> Iterator[None]:
     finally:
         os.chdir(before)
         sys.path[:] = path
+        os.environ.pop("FRESHPOT_STRICT_DEVICE")
+        if strict is not None:
+            os.environ["FRESHPOT_STRICT_DEVICE"] = strict
 
 
 def _make(case: LayerCase) -> Any:

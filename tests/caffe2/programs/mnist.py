@@ -33,8 +33,7 @@ def lenet(model: Any, data: Any, relu_in_place: bool = False) -> Any:
 
 
 def perceptron(model: Any, x: Any) -> Any:
-    sizes = [784, 1568, 1568, 10]
-    for i, (dim_in, dim_out) in enumerate(zip(sizes, sizes[1:])):
+    for i, (dim_in, dim_out) in enumerate([(784, 1568), (1568, 1568), (1568, 10)]):
         x = brew.fc(model, x, f"dense_{i}", dim_in=dim_in, dim_out=dim_out)
         x = brew.relu(model, x, f"relu_{i}")
     return brew.softmax(model, x, "softmax")

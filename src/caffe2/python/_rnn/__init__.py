@@ -1,0 +1,1 @@
+"""The recurrent cells behind `caffe2.python.rnn_cell`."""

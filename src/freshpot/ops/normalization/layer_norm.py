@@ -78,22 +78,17 @@ class LayerNorm(_ByRow):
     def backward(
         self, dY: Tensor, Y: Tensor, mean: Tensor, std: Tensor, X: Tensor, gamma: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        rows = self.rows(X)
-        affine = gamma is not None and self.elementwise_affine
-        weight = gamma.flatten() if gamma is not None and affine else None
-        dX, dgamma, dbeta = torch.ops.aten.native_layer_norm_backward(
-            dY.reshape(rows.shape),
-            rows,
-            [rows.shape[1]],
-            mean.reshape(-1, 1),
-            std.reshape(-1, 1).reciprocal(),
-            weight,
-            weight,
-            [True, affine, affine],
-        )
-        if gamma is None or not affine:
-            return (dX.view(X.shape),)
-        return dX.view(X.shape), dgamma.view(gamma.shape), dbeta.view(gamma.shape)
+        rows, rstd = self.rows(X), std.reshape(-1, 1).reciprocal()
+        dY, mean = dY.reshape(rows.shape), mean.reshape(-1, 1)
+        weight = gamma.flatten() if gamma is not None and self.elementwise_affine else None
+        dX = torch.ops.aten.native_layer_norm_backward(
+            dY, rows, [rows.shape[1]], mean, rstd, weight, None, [True, False, False]
+        )[0].view(X.shape)
+        if gamma is None or weight is None:
+            return (dX,)
+        # in the original's order of operations, whose rounding shows where a row has one element
+        dgamma = (dY * rows).mul_(rstd).sub_(dY * (mean * rstd)).sum(0)
+        return dX, dgamma.view(gamma.shape), dY.sum(0).view(gamma.shape)
 
 
 class RMSNorm(_ByRow):

@@ -69,6 +69,14 @@ class AveragePooling(Pool, abstract=True):
         Y = pool(channels_last(X), *self._window, none, False, True, 1)
         return Y.squeeze(2) if self._flat else Y
 
+    def _spread(self, dY: Tensor, X: Tensor) -> Tensor:
+        if self._flat:
+            dY, X = dY.unsqueeze(2), X.unsqueeze(2)
+        spread = _ATEN.avg_pool3d_backward if X.dim() == 5 else _ATEN.avg_pool2d_backward
+        none = [0] * (X.dim() - 2)
+        dX = spread(channels_last(dY), channels_last(X), *self._window, none, False, True, 1)
+        return dX.squeeze(2) if self._flat else dX
+
 
 class AveragePoolingGradient(AveragePooling, abstract=True):
     """dX: each pixel gets its share of dY of every window it is in."""
@@ -86,14 +94,6 @@ class AveragePoolingGradient(AveragePooling, abstract=True):
         dY = dY * self._share(layout, dY)
         images = fitted(X, layout, self.kernels, self.strides, 0.0)
         return self.in_order(unfitted(self._spread(dY, images), layout, self.kernels, self.strides))
-
-    def _spread(self, dY: Tensor, X: Tensor) -> Tensor:
-        if self._flat:
-            dY, X = dY.unsqueeze(2), X.unsqueeze(2)
-        spread = _ATEN.avg_pool3d_backward if X.dim() == 5 else _ATEN.avg_pool2d_backward
-        none = [0] * (X.dim() - 2)
-        dX = spread(channels_last(dY), channels_last(X), *self._window, none, False, True, 1)
-        return dX.squeeze(2) if self._flat else dX
 
 
 class AveragePool(AveragePooling):

@@ -1,0 +1,168 @@
+"""What every kernel promises: inputs untouched, outputs fresh, shapes inferred, in place the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import SHARED, needs_shared
+from freshpot.engine.workspace import Workspace
+from freshpot.net import registry
+from freshpot.ops._operator import Operator
+from freshpot.testing import reference
+
+FOLDER = SHARED / "reference" / "caffe2" if SHARED else Path()
+RECORDED = reference.operators(FOLDER) if SHARED else []
+
+#: operators whose output is, by definition, the input itself
+ALIASES = {"Alias"}
+
+
+def _is_pure(name: str) -> bool:
+    definition = registry.find(name)
+    return definition is not None and definition.run is None and name not in ALIASES
+
+
+OURS = [name for name in RECORDED if _is_pure(name)]
+
+
+def _calls(name: str) -> list[tuple[str, Operator, list[Any]]]:
+    """Recorded calls of one operator: case, the bound operator, its inputs."""
+    made = []
+    for case in reference.load(FOLDER, name):
+        if case.spec.get("raises") or "op" not in case.spec or case.spec.get("sweep"):
+            continue
+        op = reference.read_op(case.spec["op"])
+        values = []
+        for blob in op.inputs:
+            array = case.arrays["in/" + blob]
+            text = array.dtype.kind in "SU"
+            values.append(array.astype(object) if text else torch.from_numpy(np.array(array)))
+        made.append((case.id, registry.get(name)(op), values))
+    return made
+
+
+def _outputs(made: Any) -> list[Any]:
+    return list(made) if isinstance(made, (tuple, list)) else [made]
+
+
+def _copy(values: list[Any]) -> list[Any]:
+    return [v.clone() if isinstance(v, torch.Tensor) else v.copy() for v in values]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return reference.compare(a, reference.to_numpy(b)) is None
+
+
+def _memory(value: Any) -> int | None:
+    """Where a value's memory begins; None if it has none."""
+    if isinstance(value, torch.Tensor):
+        return value.untyped_storage().data_ptr() if value.numel() else None
+    return value.ctypes.data if isinstance(value, np.ndarray) and value.size else None
+
+
+def _run(kernel: Any, values: list[Any]) -> list[Any]:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return _outputs(kernel(*values))
+
+
+@needs_shared
+@pytest.mark.parametrize("name", OURS)
+def test_inputs_stay_and_outputs_are_fresh(name: str) -> None:
+    for case, operator, values in _calls(name):
+        before = _copy(values)
+        made = _run(operator.kernel, values)[: operator.num_outputs]
+        assert all(_equal(a, b) for a, b in zip(values, before, strict=True)), f"{case}: an input was changed"
+        given = {m for m in map(_memory, values) if m is not None}
+        fresh = [m for m in map(_memory, made) if m is not None]
+        assert not given & set(fresh), f"{case}: an output shares memory with an input"
+        assert len(set(fresh)) == len(fresh), f"{case}: two outputs share memory"
+
+
+@needs_shared
+@pytest.mark.parametrize("name", OURS)
+def test_inferred_shapes_are_the_real_ones(name: str) -> None:
+    for case, operator, values in _calls(name):
+        if not all(isinstance(v, torch.Tensor) for v in values):
+            continue
+        bound = registry.get(name)(operator.op, torch.device("meta"))
+        try:
+            inferred = bound.infer(*(v.to("meta") for v in values))
+        except (RuntimeError, NotImplementedError, ValueError, TypeError):
+            continue  # what inference does, too: the kernel needs the data
+        if inferred is None:
+            continue
+        for guess, real in zip(inferred, _run(operator.kernel, values), strict=False):
+            if isinstance(guess, torch.Tensor) and isinstance(real, torch.Tensor):
+                assert (guess.shape, guess.dtype) == (real.shape, real.dtype), case
+
+
+def _all_pairs_there(operator: Operator) -> bool:
+    """True where the engine may choose ``kernel_inplace``: the call has all blobs of the in-place pairs."""
+    pairs = operator.must_inplace or operator.inplace
+    return all(i < operator.num_inputs and j < operator.num_outputs for i, j in pairs)
+
+
+@needs_shared
+@pytest.mark.parametrize("name", [n for n in OURS if registry.get(n).kernel_inplace is not None])
+def test_in_place_is_the_same(name: str) -> None:
+    for case, operator, values in _calls(name):
+        if operator.kernel_inplace is None or not _all_pairs_there(operator):
+            continue
+        plain = _run(operator.kernel, _copy(values))
+        inplace = _run(operator.kernel_inplace, _copy(values))
+        for a, b in zip(plain[: operator.num_outputs], inplace, strict=False):
+            assert reference.compare(a, reference.to_numpy(b), rtol=1e-6, atol=1e-7) is None, case
+
+
+#: smooth operators of one tensor, checked by differences in double precision: type, arguments, lower end
+SMOOTH: list[tuple[str, dict[str, Any], float]] = [
+    *(
+        (name, {}, -0.9)
+        for name in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh", "Cube")
+    ),
+    *(
+        (name, {}, -0.9)
+        for name in ("Sigmoid", "Erf", "Softplus", "Softsign", "Swish", "Mish", "Gelu", "Exp", "Sqr")
+    ),
+    *((name, {}, 0.2) for name in ("Log", "Sqrt", "Rsqrt", "Cbrt", "Reciprocal")),
+    ("Elu", {"alpha": 0.7}, -0.9),
+    ("Selu", {}, -0.9),
+    ("LeakyRelu", {"alpha": 0.3}, -0.9),
+    ("Gelu", {"fast_gelu": 1}, -0.9),
+    ("Softmax", {"axis": 1}, -0.9),
+    ("ReduceSum", {"axes": [0]}, -0.9),
+    ("ReduceMean", {"axes": [1], "keepdims": 0}, -0.9),
+    ("ReduceL2", {"axes": [1]}, -0.9),
+    ("AveragedLoss", {}, -0.9),
+    ("Transpose", {}, -0.9),
+    ("Scale", {"scale": 1.7}, -0.9),
+    ("Negative", {}, -0.9),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "low"), SMOOTH)
+def test_gradient_equals_difference_quotient(name: str, args: dict[str, Any], low: float) -> None:
+    from freshpot.net import Net, Op
+    from freshpot.net.gradient import gradient_of
+
+    op = Op(name, ["X"], ["Y"], dict(args))
+    generator = torch.Generator().manual_seed(7)
+    X = torch.rand((3, 4), generator=generator) * (0.9 - low) + low
+    step = 1e-3 * torch.randn((3, 4), generator=generator)
+    kernel = registry.get(name)(op).kernel
+    up, down = (kernel(X.double() + s * step.double()) for s in (1, -1))
+    dY = torch.randn(up.shape, generator=generator)
+    ws = Workspace()
+    ws.feed("X", X.numpy())
+    ws.run_once(Net("forward", [op]))
+    ws.feed("Y_grad", dY.numpy())
+    ws.run_once(Net("backward", gradient_of(op, ["Y_grad"]).ops))
+    found = (ws.get("X_grad").double() * step).sum()
+    wanted = ((up - down) / 2 * dY).sum()
+    torch.testing.assert_close(found, wanted, rtol=2e-3, atol=2e-6)

@@ -31,7 +31,15 @@ from caffe._net import fillers
 from caffe._net.backward import reverse
 from caffe._net.blob import DIFF, NetBlob
 from freshpot.engine import Plan, Workspace, infer_shapes
-from freshpot.errors import ArityError, DeviceError, NetError, ShapeError, UnknownOperatorError, near_matches
+from freshpot.errors import (
+    ArityError,
+    DeviceError,
+    GradientError,
+    NetError,
+    ShapeError,
+    UnknownOperatorError,
+    near_matches,
+)
 from freshpot.formats import caffemodel
 from freshpot.net import Net, Op
 
@@ -144,6 +152,16 @@ class Lowering:
         """A blob name that is this layer's own."""
         return f"{self._layer.name}/{name}"
 
+    def constant(self, name: str, value: torch.Tensor) -> str:
+        """Put a value into a blob of this layer's own; returns its name."""
+        self.workspace.create(self.temp(name)).value = value
+        self._layer.constants[self.temp(name)] = value
+        return self.temp(name)
+
+    def no_gradient_for(self, *bottoms: int) -> None:
+        """Refuse a backward pass that wants a gradient of these bottoms (labels and such)."""
+        self._layer.without_gradient = bottoms
+
     def host(self, forward: Host, backward: HostBackward | None = None) -> None:
         """Let Python functions do the work. ``backward`` is given which bottoms want a diff."""
         self._layer.host_forward, self._layer.host_backward = forward, backward
@@ -195,6 +213,8 @@ class Layer:
         self.state: Any = None
         self.param_propagate_down: list[bool] = []
         self.loss_weights = self._loss_weights()
+        self.constants: dict[str, torch.Tensor] = {}
+        self.without_gradient: tuple[int, ...] = kind.not_forced
         self.host_forward: Host | None = None
         self.host_backward: HostBackward | None = None
         self._check_counts()
@@ -229,14 +249,14 @@ class Layer:
                 )
 
     def _loss_weights(self) -> list[float]:
+        if self.kind.loss and not self.param.loss_weight:
+            self.param.loss_weight.append(1.0)
         given = list(self.param.loss_weight)
         if given and len(given) != len(self.tops):
             raise ArityError(
                 f"loss_weight must be given for all {len(self.tops)} tops or none, got {len(given)}."
             )
-        if not given:
-            given = [float(self.kind.loss and i == 0) for i in range(len(self.tops))]
-        return given
+        return given or [0.0] * len(self.tops)
 
     def weight(self, i: int, shape: tuple[int, ...], filler: Any) -> str:
         """Parameter blob i, made and filled if it is new."""
@@ -269,6 +289,7 @@ class Layer:
         self._own_backward = lowering.backward_ops
         self._lowered_for = [b.dims for b in self.bottoms]
         known = {b.name: (b.dims, torch.float32) for b in (*self.bottoms, *self.blobs)}
+        known |= {name: (tuple(value.shape), value.dtype) for name, value in self.constants.items()}
         made = infer_shapes(Net(self.name, self._ops), known)
         for top in self.tops:
             if top.name in made:
@@ -310,6 +331,11 @@ class Layer:
             if self.host_backward is not None:
                 self.host_backward(propagate_down)
             return
+        refused = [k for k in self.without_gradient if k < len(propagate_down) and propagate_down[k]]
+        if refused:
+            raise GradientError(
+                f"has no gradient for bottom {refused[0]} '{self.bottoms[refused[0]].name}' (labels)."
+            )
         key = (*propagate_down, *self.param_propagate_down)
         if key not in self._backward_plans:
             self._backward_plans[key] = Plan(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections.abc
 import copy
 import functools
-import pdb  # noqa: T100 - DebugMode drops into it
+import pdb
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -52,11 +52,11 @@ def MakeArgument(key: str, value: Any) -> Any:
     elif type(value) is float:
         argument.f = value
     elif type(value) in (int, bool):
-        argument.i = value
+        argument.i = int(value)
     elif isinstance(value, collections.abc.Iterable):
         _set_list(argument, list(value))
     else:
-        raise ValueError(f"argument '{key}' cannot hold a {type(value).__name__}: {value!r}.")
+        raise ValueError(f"argument '{key}' cannot hold a value of type {type(value).__name__}.")
     return argument
 
 
@@ -65,7 +65,7 @@ def _set_list(argument: Any, values: list[Any]) -> None:
     if all(type(v) is float for v in values):
         argument.floats.extend(values)
     elif all(type(v) in (int, bool) for v in values):
-        argument.ints.extend(values)
+        argument.ints.extend([int(v) for v in values])
     elif all(isinstance(v, (str, bytes)) for v in values):
         argument.strings.extend([_bytes(v) for v in values])
     elif all(isinstance(v, caffe2_pb2.NetDef) for v in values):

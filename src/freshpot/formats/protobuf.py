@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import DecodeError, Message
 
@@ -165,6 +165,11 @@ def _restore(cls: type[Message], data: bytes) -> Message:
     return message
 
 
+def _printed(message: Message) -> str:
+    """The message as text. Every runtime prints alike: floats as ``0.0``, which upb alone prints as ``0``."""
+    return text_format.MessageToString(message)
+
+
 def _message_class(descriptor: Any, module: str) -> type[Message]:
     """The class of a message, importable (so that pickle finds it) as ``module.Outer.Inner``."""
     if hasattr(message_factory, "GetMessageClass"):
@@ -178,6 +183,7 @@ def _message_class(descriptor: Any, module: str) -> type[Message]:
         names.insert(0, outer.name)
     cls.__module__ = module
     cls.__qualname__ = ".".join(names)
+    cls.__str__ = cls.__repr__ = _printed  # type: ignore[method-assign,assignment]
     if len(names) > 1:
         copyreg.pickle(cls, _reduce_nested)
     for nested in descriptor.nested_types:

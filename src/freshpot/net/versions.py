@@ -87,6 +87,7 @@ class Versions:
         """Who wrote and read which version of a blob, a line each."""
         lines = [f"Versions of blob '{name}':"]
         for call in self.calls:
-            lines += [f"  {call.read[name]} is read by {call.op}"] * (name in call.read)
-            lines += [f"  {call.written[name]} is written by {call.op}"] * (name in call.written)
+            for versions, done in ((call.read, "read"), (call.written, "written")):
+                if name in versions:
+                    lines.append(f"  {versions[name]} is {done} by {call.op}")
         return "\n".join(lines) + "\n"

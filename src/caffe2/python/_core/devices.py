@@ -5,7 +5,7 @@ Owned here: `DataType`, `DeviceOption` and comparing devices. Who calls it: `cor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from caffe2.proto import caffe2_pb2
@@ -82,29 +82,33 @@ def InferBlobDevices(net: Any) -> dict[str, Any]:
     return {blob: op.device_option for op in net.Proto().op for blob in op.output}
 
 
-#: operators that do not keep all their blobs where they run: devices of inputs and outputs, where
-#: None means the operator's own
-_PLACES: dict[str, tuple[int | None, int | None]] = {
-    "CopyCPUToGPU": (caffe2_pb2.CPU, None),
-    "CopyGPUToCPU": (None, caffe2_pb2.CPU),
-    "EnsureCPUOutput": (None, caffe2_pb2.CPU),
-    "CopyFromCPUInput": (caffe2_pb2.CPU, None),
+#: operators that do not keep all their blobs where they run: numbers of the inputs and of the outputs
+#: that are on the CPU all the same; None means all of them
+_ON_CPU: dict[str, tuple[tuple[int, ...] | None, tuple[int, ...] | None]] = {
+    "Concat": ((), (1,)),
+    "CopyCPUToGPU": (None, ()),
+    "CopyFromCPUInput": (None, ()),
+    "CopyGPUToCPU": ((), None),
+    "EnsureCPUOutput": ((), None),
+    "LearningRate": (None, ()),
+    "Split": ((1,), ()),
 }
 
 
 def InferOpBlobDevices(op: Any) -> tuple[list[Any], list[Any]]:
     """Device options of an operator's inputs and of its outputs."""
-    input_type, output_type = _PLACES.get(op.type, (None, None))
+    cpu_inputs, cpu_outputs = _ON_CPU.get(op.type, ((), ()))
 
-    def place(device_type: int | None) -> Any:
-        option = caffe2_pb2.DeviceOption()
-        if device_type is None:
-            option.CopyFrom(op.device_option)
-        else:
-            option.device_type = device_type
-        return option
+    def places(blobs: Sequence[str], on_cpu: tuple[int, ...] | None) -> list[Any]:
+        options = [caffe2_pb2.DeviceOption() for _ in blobs]
+        for i, option in enumerate(options):
+            if on_cpu is None or i in on_cpu:
+                option.device_type = caffe2_pb2.CPU
+            else:
+                option.CopyFrom(op.device_option)
+        return options
 
-    return [place(input_type) for _ in op.input], [place(output_type) for _ in op.output]
+    return places(op.input, cpu_inputs), places(op.output, cpu_outputs)
 
 
 def InferOpBlobDevicesAsDict(op: Any) -> tuple[dict[str, Any], dict[str, Any]]:

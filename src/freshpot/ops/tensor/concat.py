@@ -88,7 +88,7 @@ class DepthConcat(Concat):
 
 
 def _concat_rule(g: GradientMaker) -> list[Op]:
-    grads = [g.GO(i) for i in range(len(g.op.outputs))]
+    grads = [g.GO(i) for i in range(len(g.op.outputs)) if g.has_GO(i)]
     return [g.new("Concat", grads, [g.GI(0), f"_{g.GI(0)}_dims"])]
 
 

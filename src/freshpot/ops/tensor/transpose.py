@@ -17,7 +17,7 @@ def _rule(g: GradientMaker) -> list[Op]:
         return [g.new("Transpose", [g.GO(0)], [g.GI(0)])]
     g.copy_arguments = False
     back = sorted(range(len(axes)), key=axes.__getitem__)
-    return [g.new("Transpose", [g.GO(0)], [g.GI(0)], {"axes": back})]
+    return [g.new("Transpose", [g.GO(0)], [g.GI(0)], {**g.op.args, "axes": back})]
 
 
 class Transpose(Operator):

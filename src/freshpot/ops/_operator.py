@@ -35,7 +35,7 @@ import torch
 
 from freshpot.errors import ArityError, DTypeError, NetError, ShapeError
 from freshpot.net import registry
-from freshpot.net.grads import Rule, same_name_rule
+from freshpot.net.grads import same_name_rule
 from freshpot.net.op import Op
 from freshpot.net.schema import Arg, Port, check_arity
 from freshpot.ops.dtypes import TORCH, describe, name_of
@@ -76,7 +76,7 @@ class Operator:
     #: pairs (input, output) that must be the same blob
     must_inplace: ClassVar[tuple[tuple[int, int], ...]] = ()
     #: rule that makes the gradient operators, if there are any
-    gradient_rule: ClassVar[Rule | None] = None
+    gradient_rule: ClassVar[Any] = None  # a Rule: a function, or a staticmethod of one
     #: why there is no gradient, if there is none
     no_gradient: ClassVar[str] = "the original defines none either"
     #: True where the gradient simply does not flow: asking for it yields none instead of an error

@@ -69,6 +69,11 @@ class Windowed(Operator, abstract=True):
     ``tails`` (padding) have one entry a dimension after ``setup``; kernels are images in either order.
     """
 
+    kernels: list[int]
+    strides: list[int]
+    dilations: list[int]
+    heads: list[int]
+    tails: list[int]
     #: True where a window without a size is a mistake
     needs_kernel = True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_tensor
@@ -24,14 +26,18 @@ def conv_gradient(g: GradientMaker) -> list[Op]:
 class Convolution(Windowed, abstract=True):
     """What all convolutions share."""
 
-    inputs = (Port("X", FLOAT), Port("W", FLOAT), Port("b", FLOAT, "M", optional=True))
-    outputs = (Port("Y"),)
-    args = (
+    inputs: ClassVar[tuple[Port, ...]] = (
+        Port("X", FLOAT),
+        Port("W", FLOAT),
+        Port("b", FLOAT, "M", optional=True),
+    )
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
+    args: ClassVar[tuple[Arg, ...]] = (
         *WINDOW_ARGS,
         Arg("group", int, 1, "number of groups of channels that do not see each other"),
         Arg("no_bias", int, 0, "of the gradient: the convolution has no bias"),
     )
-    gradient_rule = staticmethod(conv_gradient)
+    gradient_rule: ClassVar[Any] = staticmethod(conv_gradient)
 
     def setup(self) -> None:
         super().setup()
@@ -119,12 +125,12 @@ class ConvolutionGradient(Convolution, abstract=True):
             self.group,
             [with_input, True, with_bias],
         )
-        made = (self.in_order(dW).contiguous(),)
+        made = [self.in_order(dW).contiguous()]
         if with_bias:
-            made += (db,)
+            made.append(db)
         if with_input:
-            made += (self.in_order(pad_tensor(dX, [-m for m in margins]) if margins else dX),)
-        return made
+            made.append(self.in_order(pad_tensor(dX, [-m for m in margins]) if margins else dX))
+        return tuple(made)
 
 
 class Conv(Convolution):

@@ -15,6 +15,8 @@ from freshpot.ops.convolution.conv import conv_gradient
 class _Transposed(Windowed, abstract=True):
     """What ConvTranspose and its gradient share."""
 
+    adjs: list[int]
+
     args = (
         *WINDOW_ARGS,
         Arg("adj", int, 0, "rows and columns added behind the output, pixels"),
@@ -44,7 +46,9 @@ class _Transposed(Windowed, abstract=True):
         self.check_dims(X)
         images, filters = self.channels_second(X), self.channels_second(W)
         if filters.dim() != 4 or list(filters.shape[2:]) != self.kernels:
-            self.refuse(f"the filter W must have 4 dimensions and kernel {self.kernels}; got {tuple(W.shape)}.")
+            self.refuse(
+                f"the filter W must have 4 dimensions and kernel {self.kernels}; got {tuple(W.shape)}."
+            )
         if filters.shape[0] != images.shape[1] or images.shape[1] % self.group:
             self.refuse(
                 f"the filter W {tuple(W.shape)} must start with the {images.shape[1]} channels of X"
@@ -138,7 +142,5 @@ class ConvTransposeGradient(_Transposed):
         )[1]
         made = [self.in_order(dW).contiguous(), *([] if db is None else [db])]
         if self.num_outputs > len(made):
-            made.append(
-                self.in_order(torch.ops.aten.convolution(channels_last(dY), filters, None, *window))
-            )
+            made.append(self.in_order(torch.ops.aten.convolution(channels_last(dY), filters, None, *window)))
         return tuple(made)

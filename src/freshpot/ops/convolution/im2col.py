@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import fold, unfold
@@ -11,7 +13,6 @@ from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Port
 from freshpot.ops._window import WINDOW_ARGS, Windowed
-
 
 
 def _im2col_gradient(g: GradientMaker) -> list[Op]:
@@ -31,7 +32,7 @@ class _Columns(Windowed, abstract=True):
             self.refuse(f"the kernel must have 2 dimensions, got {self.kernels}.", ArgumentError)
         if self.heads != self.tails:
             self.refuse("padding must be the same on all sides: give pad.", ArgumentError)
-        self._window = {
+        self._window: dict[str, Any] = {
             "kernel_size": self.kernels,
             "dilation": self.dilations,
             "padding": self.heads,
@@ -63,8 +64,10 @@ class Im2Col(_Columns):
         N, C = images.shape[:2]
         space = self.layout(tuple(images.shape[2:])).outputs
         if not images.numel():
-            return X.new_empty(N, *space, C * self.per_channel()) if self.nhwc else X.new_empty(
-                N, C * self.per_channel(), *space
+            return (
+                X.new_empty(N, *space, C * self.per_channel())
+                if self.nhwc
+                else X.new_empty(N, C * self.per_channel(), *space)
             )
         columns = unfold(images, **self._window).view(N, C, self.per_channel(), *space)
         if self.nhwc:
@@ -99,4 +102,4 @@ class Col2Im(_Columns):
         if self.nhwc:
             X = X.unflatten(-1, (self.per_channel(), C)).permute(0, 4, 3, 1, 2)
         columns = X.reshape(N, C * self.per_channel(), -1)
-        return self.in_order(fold(columns, list(images.shape[2:]), **self._window))
+        return self.in_order(fold(columns, tuple(images.shape[2:]), **self._window))

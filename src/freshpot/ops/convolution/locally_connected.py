@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,14 +18,14 @@ from freshpot.ops.convolution.conv import conv_gradient
 class LocallyConnected(Windowed, abstract=True):
     """What all locally connected layers share. P stands for the number of places, G for the groups."""
 
-    inputs = (Port("X", FLOAT), Port("W", FLOAT), Port("b", FLOAT, optional=True))
-    outputs = (Port("Y"),)
-    args = (
+    inputs: ClassVar[tuple[Port, ...]] = (Port("X", FLOAT), Port("W", FLOAT), Port("b", FLOAT, optional=True))
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
+    args: ClassVar[tuple[Arg, ...]] = (
         *WINDOW_ARGS,
         Arg("group", int, 1, "number of groups of channels that do not see each other"),
         Arg("no_bias", int, 0, "of the gradient: the layer has no bias"),
     )
-    gradient_rule = staticmethod(conv_gradient)
+    gradient_rule: ClassVar[Any] = staticmethod(conv_gradient)
 
     def setup(self) -> None:
         super().setup()
@@ -130,8 +131,11 @@ class LocallyConnectedGradient(LocallyConnected, abstract=True):
         parts = parts.permute(n + 1, n, *range(n + 2, 2 * n + 3), *range(n))
         parts = parts.reshape(N, C, *self.kernels, *layout.outputs)
         dX = torch.zeros_like(fitted(images, layout, self._spans, self.strides, 0.0))
+        every = (slice(None), slice(None))
         for place, window in self._windows(layout):
-            dX[(slice(None), slice(None), *window)] += parts[(slice(None), slice(None), *place)]
+            to: tuple[slice, ...] = (*every, *window)
+            source: tuple[slice | int, ...] = (*every, *place)
+            dX[to] += parts[source]
         return unfitted(dX, layout, self._spans, self.strides)
 
     def _windows(self, layout: Layout) -> Iterator[tuple[tuple[int, ...], list[slice]]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator, gradient
 

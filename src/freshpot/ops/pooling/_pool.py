@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -22,9 +22,9 @@ def pool_gradient(type: str) -> Any:
 class Pool(Windowed, abstract=True):
     """Base of pooling operators: windows without dilation, or one window over all space."""
 
-    inputs = (Port("X", FLOAT),)
-    outputs = (Port("Y"),)
-    args = (
+    inputs: ClassVar[tuple[Port, ...]] = (Port("X", FLOAT),)
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
+    args: ClassVar[tuple[Arg, ...]] = (
         *WINDOW_ARGS,
         Arg("global_pooling", int, 0, "1: one window over all space; no stride, no padding"),
     )

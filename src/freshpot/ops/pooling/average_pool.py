@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class AveragePooling(Pool, abstract=True):
     One-dimensional images are pooled as images of height 1.
     """
 
-    args = (
+    args: ClassVar[tuple[Arg, ...]] = (
         *Pool.args,
         Arg("count_include_pad", int, 0, "1: padding counts as zeros; 0: only pixels count"),
     )
@@ -84,7 +85,7 @@ class AveragePoolingGradient(AveragePooling, abstract=True):
     inputs = (Port("X", FLOAT), Port("Y", FLOAT), Port("dY", FLOAT))
     outputs = (Port("dX"),)
     no_gradient = "it is itself a gradient"
-    check = Pool.check_gradient
+    check: ClassVar[Any] = Pool.check_gradient
 
     def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
         X, dY = self.channels_second(X), self.channels_second(dY)

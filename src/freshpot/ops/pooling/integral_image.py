@@ -14,6 +14,8 @@ class IntegralImage(Operator):
 
     Shapes:   X: (N, C, H, W) -> Y: (N, C, H + 1, W + 1)
     Raises:   ShapeError if X has not 4 dimensions.
+    Differs:  not from the original, whose gradient operator sums from the first corner, where the
+              mathematical gradient of Y sums from the opposite one.
     Source:   caffe2/operators/integral_image_op.cc; Viola and Jones, 2001
     """
 
@@ -31,4 +33,4 @@ class IntegralImage(Operator):
 
     @gradient("X dY -> dX", check=check_gradient)
     def backward(self, X: Tensor, dY: Tensor) -> Tensor:
-        return dY[:, :, 1:, 1:].flip(2, 3).cumsum(2).cumsum(3).flip(2, 3)
+        return dY[:, :, :-1, :-1].cumsum(2).cumsum(3)

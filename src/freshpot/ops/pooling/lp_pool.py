@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
@@ -20,7 +22,11 @@ class LpPool(AveragePooling):
     Source:   caffe2/operators/lp_pool_op.cc
     """
 
-    args = (*Pool.args, _P, Arg("count_include_pad", int, 0, "not read: zeros do not change the sum"))
+    args: ClassVar[tuple[Arg, ...]] = (
+        *Pool.args,
+        _P,
+        Arg("count_include_pad", int, 0, "not read: zeros do not change the sum"),
+    )
     gradient_rule = pool_gradient("LpPool")
 
     def kernel(self, X: Tensor) -> Tensor:
@@ -41,7 +47,7 @@ class LpPoolGradient(LpPool):
     outputs = (Port("dX"),)
     gradient_rule = None
     no_gradient = "it is itself a gradient"
-    check = Pool.check_gradient
+    check: ClassVar[Any] = Pool.check_gradient
 
     def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
         X, Y, dY = (self.channels_second(t) for t in (X, Y, dY))

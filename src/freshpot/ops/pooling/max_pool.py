@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ class MaxPoolingGradient(MaxPooling, abstract=True):
     inputs = (Port("X", FLOAT), Port("Y", FLOAT), Port("dY", FLOAT))
     outputs = (Port("dX"),)
     no_gradient = "it is itself a gradient"
-    check = Pool.check_gradient
+    check: ClassVar[Any] = Pool.check_gradient
 
     def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
         X, Y, dY = (self.channels_second(t) for t in (X, Y, dY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,10 +29,10 @@ def _gradient(g: GradientMaker) -> list[Op]:
 class _Resize(Operator, abstract=True):
     """What resizing operators share: scales, one a dimension, as arguments or as a second input."""
 
-    inputs = (Port("X", FLOAT, "* * * *"), Port("scales", FLOAT, optional=True))
-    outputs = (Port("Y"),)
-    args = (*_SCALES, ORDER)
-    gradient_rule = staticmethod(_gradient)
+    inputs: ClassVar[tuple[Port, ...]] = (Port("X", FLOAT, "* * * *"), Port("scales", FLOAT, optional=True))
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
+    args: ClassVar[tuple[Arg, ...]] = (*_SCALES, ORDER)
+    gradient_rule: ClassVar[Any] = staticmethod(_gradient)
     names: tuple[str, ...] = ("height_scale", "width_scale")
 
     def setup(self) -> None:
@@ -64,7 +65,7 @@ class _Resize(Operator, abstract=True):
             self.refuse("scales must be greater than 0.", ArgumentError)
         return [np.float32(s) for s in values]
 
-    def source(self, size: int, scale: np.float32, device: torch.device) -> Tensor:
+    def _places(self, size: int, scale: np.float32, device: torch.device) -> Tensor:
         """For each new pixel along a dimension, the old one it is taken from."""
         key = (size, float(scale), device)
         if key not in self._sources:
@@ -85,7 +86,7 @@ class ResizeNearest(_Resize):
     def kernel(self, X: Tensor, scales: Tensor | None = None) -> Tensor:
         Y = self.channels_second(X)
         for dim, scale in enumerate(self.scales_of(scales), start=2):
-            Y = Y.index_select(dim, self.source(Y.shape[dim], scale, Y.device))
+            Y = Y.index_select(dim, self._places(Y.shape[dim], scale, Y.device))
         return self.in_order(Y)
 
 
@@ -104,8 +105,12 @@ class ResizeNearest3D(ResizeNearest):
 class ResizeNearestGradient(_Resize):
     """Gradient of ResizeNearest: each old pixel gets the sum of its copies' gradients."""
 
-    inputs = (Port("dY", FLOAT, "* * * *"), Port("X", FLOAT, "* * * *"), Port("scales", FLOAT, optional=True))
-    outputs = (Port("dX"),)
+    inputs: ClassVar[tuple[Port, ...]] = (
+        Port("dY", FLOAT, "* * * *"),
+        Port("X", FLOAT, "* * * *"),
+        Port("scales", FLOAT, optional=True),
+    )
+    outputs: ClassVar[tuple[Port, ...]] = (Port("dX"),)
     gradient_rule = None
     no_gradient = "it is itself a gradient"
 
@@ -119,7 +124,7 @@ class ResizeNearestGradient(_Resize):
         for dim, scale in enumerate(self.scales_of(scales), start=2):
             shape = list(dX.shape)
             shape[dim] = images.shape[dim]
-            index = self.source(shape[dim], scale, dX.device)
+            index = self._places(shape[dim], scale, dX.device)
             dX = dX.new_zeros(shape).index_add_(dim, index, dX)
         return self.in_order(dX)
 

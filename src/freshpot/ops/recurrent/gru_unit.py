@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
@@ -31,18 +33,18 @@ class GRUUnit(Operator):
     Source:   caffe2/operators/gru_unit_op.h; Cho et al., 2014
     """
 
-    inputs = (
+    inputs: ClassVar[tuple[Port, ...]] = (
         Port("H_prev", FLOAT, "1 N D"),
         Port("gates", FLOAT, "1 N G"),
         Port("seq_lengths", INT),
         Port("timestep", INT, optional=True),
     )
-    outputs = (Port("H"),)
-    args = (
+    outputs: ClassVar[tuple[Port, ...]] = (Port("H"),)
+    args: ClassVar[tuple[Arg, ...]] = (
         Arg("sequence_lengths", bool, True, "False: there is no input seq_lengths"),
         Arg("drop_states", bool, False, "True: zeros instead of the last state after a sequence's end"),
     )
-    gradient_rule = staticmethod(_gradient)
+    gradient_rule: ClassVar[Any] = staticmethod(_gradient)
     extra = 0
 
     def setup(self) -> None:

@@ -23,24 +23,24 @@ from compare import alternate, table
 
 def freshpot_step(images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
     """The step through `caffe2.python`: RunNet on a net with gradients and updates."""
-    from caffe2.python import brew, core, model_helper, optimizer, workspace
+    from caffe2.python import brew, model_helper, optimizer, workspace
 
     model = model_helper.ModelHelper(name="lenet", arg_scope={"order": "NCHW"})
-    conv1 = brew.conv(model, "data", "conv1", dim_in=1, dim_out=20, kernel=5)
+    data = model.StopGradient("data", "data")
+    conv1 = brew.conv(model, data, "conv1", dim_in=1, dim_out=20, kernel=5)
     pool1 = brew.max_pool(model, conv1, "pool1", kernel=2, stride=2)
     conv2 = brew.conv(model, pool1, "conv2", dim_in=20, dim_out=50, kernel=5)
     pool2 = brew.max_pool(model, conv2, "pool2", kernel=2, stride=2)
     fc3 = brew.relu(model, brew.fc(model, pool2, "fc3", dim_in=800, dim_out=500), "relu3")
     softmax = brew.softmax(model, brew.fc(model, fc3, "pred", 500, 10), "softmax")
     loss = model.AveragedLoss(model.LabelCrossEntropy([softmax, "label"], "xent"), "loss")
-    model.StopGradient("data", "data")
     model.AddGradientOperators([loss])
     optimizer.build_sgd(model, base_learning_rate=0.01, policy="fixed")
     workspace.FeedBlob("data", images)
     workspace.FeedBlob("label", labels.astype(np.int32))
     workspace.RunNetOnce(model.param_init_net)
     workspace.CreateNet(model.net)
-    name = core.Net.Proto(model.net).name
+    name = model.net.Proto().name
     return lambda: workspace.RunNet(name)
 
 

@@ -101,6 +101,7 @@ def _database(split: Any) -> tuple[Path, int]:
     kind = "synthetic" if split.synthetic else "mnist"
     path = cache_folder("lmdb") / f"{kind}-{split.split}-{len(split)}-{split_digest(split)}-nchw-lmdb"
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             write_image_db("lmdb", part, split.images[:, None], split.labels)

@@ -83,6 +83,7 @@ def _ipython(shown: list[bytes]) -> Iterator[None]:
     display.Image = lambda data, **_: shown.append(data)  # type: ignore[attr-defined]
     package = types.ModuleType("IPython")
     package.display = display  # type: ignore[attr-defined]
+    package.version_info = (9, 0, 0)  # type: ignore[attr-defined] # matplotlib asks
     stand_ins = {"IPython": package, "IPython.display": display}
     before = {name: sys.modules.get(name) for name in stand_ins}
     sys.modules.update(stand_ins)

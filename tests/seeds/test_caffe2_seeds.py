@@ -127,18 +127,19 @@ op {{
   input: "data"
   output: "data"
 """
+    # the tutorial shows the two arguments in the order of a Python 2 dictionary
     init = f"""name: "mnist_train_init"
 op {{
   output: "dbreader_{database}"
   name: ""
   type: "CreateDB"
   arg {{
-    name: "db_type"
-    s: "lmdb"
-  }}
-  arg {{
     name: "db"
     s: "{database}"
+  }}
+  arg {{
+    name: "db_type"
+    s: "lmdb"
   }}
 }}
 op {{

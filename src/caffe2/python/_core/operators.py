@@ -13,6 +13,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import scope, utils
 from caffe2.python._core.blobs import rectify
 from caffe2.python._workspace import immediate
+from caffe2.python._workspace.cpp import Workspace
 from freshpot.ops.control.python_op import register_python_function
 
 
@@ -79,7 +80,14 @@ def register_python(
         f, grad_f = made.forward, made.backward
     else:
         f, grad_f = _built(f), _built(grad_f)
+    if pass_workspace:
+        f, grad_f = _with_workspace(f), _with_workspace(grad_f)
     return register_python_function(f, grad_f, pass_workspace)
+
+
+def _with_workspace(f: Any) -> Any:
+    """The function with the workspace as the programs know it, rather than the engine's."""
+    return f and (lambda inputs, outputs, ws: f(inputs, outputs, Workspace(_of=ws)))
 
 
 def _built(f: Any) -> Any:

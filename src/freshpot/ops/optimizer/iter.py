@@ -29,6 +29,8 @@ class _Counting(Operator, abstract=True):
     def count(self, blob: Blob) -> None:
         """Add 1 to the number in a blob."""
         value = blob.value
+        if isinstance(value, Tensor) and value.dtype == torch.int32:
+            value = blob.value = value.to(torch.int64)
         if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.numel() != 1:
             self.refuse(f"blob '{blob.name}' must hold one int64 number: the iteration.")
         if not 0 <= value.item() < 2**63 - 1:
@@ -40,6 +42,8 @@ class Iter(_Counting):
     """iter = iter + 1, in place; made with 0 first if there is no input and the blob is empty.
 
     Shapes:   iter: (1,) int64 -> iter: as it was
+    Differs:  a count that was made as int32 goes on as int64; late versions of the original count on from
+              whatever lay in memory, early ones as here.
     Source:   caffe2/sgd/iter_op.h
     """
 

@@ -103,7 +103,14 @@ class RoIAlign(Operator):
 
 
 class RoIAlignGradient(RoIAlign):
-    """Gradient of RoIAlign with respect to the images."""
+    """Gradient of RoIAlign with respect to the images.
+
+    Under order NHWC this is the original's answer, not the mathematical one: its gradient operator knows
+    no order and takes all memory for NCHW.
+
+    Differs:  where the original then reads past the end of dY, there are zeros.
+    Source:   caffe2/operators/roi_align_gradient_op.cc
+    """
 
     inputs = (*RoIAlign.inputs, Port("dY", FLOAT, "* * * *"))
     outputs = (Port("dX"),)
@@ -120,8 +127,18 @@ class RoIAlignGradient(RoIAlign):
         return (torch.empty_like(X),)
 
     def kernel(self, X: Tensor, RoIs: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
-        images, dY = (X.movedim(-1, 1), dY.movedim(-1, 1)) if self.nhwc else (X, dY)
-        dX = images.new_zeros(images.shape)
-        for r, (image, rows, columns) in enumerate(self.regions(images, RoIs)):
+        dX = X.new_zeros(X.shape)
+        dY = self._as_read(X, RoIs, dY)
+        for r, (image, rows, columns) in enumerate(self.regions(X, RoIs)):
             dX[image] += rows.t() @ dY[r] @ columns
-        return dX.movedim(1, -1).contiguous() if self.nhwc else dX
+        return dX
+
+    def _as_read(self, X: Tensor, RoIs: Tensor, dY: Tensor) -> Tensor:
+        """dY as (R, C, pooled_h, pooled_w), C the second dimension of X whatever the order."""
+        shape = (RoIs.shape[0], X.shape[1], self.pooled_h, self.pooled_w)
+        if tuple(dY.shape) == shape:
+            return dY
+        read = dY.new_zeros(shape)
+        count = min(read.numel(), dY.numel())
+        read.view(-1)[:count] = dY.reshape(-1)[:count]
+        return read

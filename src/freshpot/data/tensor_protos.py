@@ -63,7 +63,7 @@ class TensorProtosInput:
             batch = self._decoder.decode(self.reader.read_many(max(self.batch_size, 1)))
         except FormatError as error:
             raise error if error.path else FormatError(str(error), path=self.reader.source) from error
-        return batch if self.batch_size else [one[0] for one in batch]
+        return batch if self.batch_size else [one.reshape(one.shape[1:]) for one in batch]
 
     def __iter__(self) -> Iterator[list[NDArray[Any]]]:
         while True:

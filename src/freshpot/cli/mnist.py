@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         )
     digits = " ".join(map(str, again[:10].argmax(1)))
     print(f"Saved {saved.name}, reloaded in a fresh workspace: it reads the first test digits as {digits}")
-    report = mnist_report.write(job, result, test, seconds)
+    report = mnist_report.write(job, result, train, test, seconds)
     _write_numbers(args.out / "result.json", args, steps, result.accuracy, seconds, train.source)
     print(f"Report: {report}")
     return 0

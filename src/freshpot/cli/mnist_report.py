@@ -20,11 +20,11 @@ SHOWN_SAMPLES = 48
 SHOWN_FEATURES = 20
 
 
-def write(job: MnistJob, result: TestResult, test: Any, seconds: float) -> Path:
+def write(job: MnistJob, result: TestResult, train: Any, test: Any, seconds: float) -> Path:
     """Write `report.html` into the job's folder; returns its path.
 
     Args:
-        result: of the test run. test: the test split (images, labels). seconds: that training took.
+        result: of the test run. train, test: the splits (images, labels). seconds: that training took.
     """
     from caffe2.python import workspace
 
@@ -42,8 +42,8 @@ def write(job: MnistJob, result: TestResult, test: Any, seconds: float) -> Path:
         loss=np.array(job.history.loss),
         accuracy=np.array(job.history.accuracy),
         test_accuracy=[(job.history.steps, result.accuracy)],
-        samples=test.images[:SHOWN_SAMPLES],
-        sample_labels=test.labels[:SHOWN_SAMPLES],
+        samples=train.images[:SHOWN_SAMPLES],
+        sample_labels=train.labels[:SHOWN_SAMPLES],
         digit=test.images[0],
         digit_label=int(test.labels[0]),
         softmax=result.softmax[0],

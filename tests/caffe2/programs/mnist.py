@@ -32,9 +32,9 @@ def lenet(model: Any, data: Any, relu_in_place: bool = False) -> Any:
     return brew.softmax(model, x, "softmax")
 
 
-def perceptron(model: Any, x: Any) -> Any:
-    for i, (dim_in, dim_out) in enumerate([(784, 1568), (1568, 1568), (1568, 10)]):
-        x = brew.fc(model, x, f"dense_{i}", dim_in=dim_in, dim_out=dim_out)
+def perceptron(model: Any, x: Any, sizes: Any = (784, 1568, 1568, 10)) -> Any:
+    for i in range(len(sizes) - 1):
+        x = brew.fc(model, x, f"dense_{i}", dim_in=sizes[i], dim_out=sizes[i + 1])
         x = brew.relu(model, x, f"relu_{i}")
     return brew.softmax(model, x, "softmax")
 

@@ -122,9 +122,6 @@ def _run(case: LayerCase) -> str | None:
     spec, arrays = case.spec, case.arrays
     net = _make(case)
     index = list(net._layer_names).index(spec["layer"])
-    blobs = [[name, list(blob.data.shape)] for name, blob in net.blobs.items()]
-    if blobs != spec["blobs"]:
-        return f"blobs {blobs} instead of {spec['blobs']}"
     if list(net._layer_names) != spec["layers"]:
         return f"layers {list(net._layer_names)} instead of {spec['layers']}"
     layer = net.layers[index]
@@ -142,6 +139,9 @@ def _run(case: LayerCase) -> str | None:
         losses.append(net._forward(0, len(net.layers) - 1))
         if not spec.get("random") and (wrong := _tops(net, case, "top" if k == 0 else f"top.{k}")):
             return wrong
+    blobs = [[name, list(blob.data.shape)] for name, blob in net.blobs.items()]
+    if blobs != spec["blobs"]:
+        return f"blobs {blobs} instead of {spec['blobs']}"
     if spec.get("random"):
         return _shapes(net, case)
     wanted = spec.get("loss")

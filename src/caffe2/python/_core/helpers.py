@@ -14,7 +14,7 @@ import numpy as np
 from caffe2.proto import caffe2_pb2
 from caffe2.python._core.blobs import BlobReference, GradientSlice
 from caffe2.python._core.devices import DataType
-from caffe2.python._core.operators import register_python
+from caffe2.python._core.operators import register_python, with_workspace
 from caffe2.python._core.tracebacks import operator_tracebacks
 from caffe2.python._errors import require
 from freshpot.errors import NotSupportedError
@@ -102,16 +102,16 @@ class Helpers:
             "f and grad_f must both be functions or both be tuples (factory, args, kwargs).",
         )
         if made_here:
-            function = {"token": register_python(f, grad_f, python_func_type, pass_workspace)}
+            function: dict[str, Any] = {"token": register_python(f, grad_f, python_func_type, pass_workspace)}
         else:
             function = {
-                "pickled_builder": _builder(f),
-                "pickled_grad_builder": _builder(grad_f) if grad_f else "",
+                "pickled_builder": _builder(f, pass_workspace),
+                "pickled_grad_builder": _builder(grad_f, pass_workspace) if grad_f else "",
                 "pass_workspace": pass_workspace,
             }
 
         def add(*args: Any, **kwargs: Any) -> Any:
-            indices = {
+            indices: dict[str, Any] = {
                 "grad_output_indices": grad_output_indices or [],
                 "grad_input_indices": grad_input_indices or [],
             }
@@ -184,6 +184,9 @@ class Helpers:
         return 0
 
 
-def _builder(function: Any) -> bytes:
+def _builder(function: Any, pass_workspace: bool) -> bytes:
     require(len(function) == 3, "a function given as a tuple is (factory, args, kwargs).")
-    return register_python_builder(*function)
+    if not pass_workspace:
+        return register_python_builder(*function)
+    factory, args, kwargs = function
+    return register_python_builder(lambda *a, **k: with_workspace(factory(*a, **k)), args, kwargs)

@@ -81,11 +81,11 @@ def register_python(
     else:
         f, grad_f = _built(f), _built(grad_f)
     if pass_workspace:
-        f, grad_f = _with_workspace(f), _with_workspace(grad_f)
+        f, grad_f = with_workspace(f), with_workspace(grad_f)
     return register_python_function(f, grad_f, pass_workspace)
 
 
-def _with_workspace(f: Any) -> Any:
+def with_workspace(f: Any) -> Any:
     """The function with the workspace as the programs know it, rather than the engine's."""
     return f and (lambda inputs, outputs, ws: f(inputs, outputs, Workspace(_of=ws)))
 

@@ -63,7 +63,7 @@ def targets(all_links: Iterable[Link], net: Net) -> list[Link]:
     return made
 
 
-class Port:
+class StepPort:
     """A link bound to its blob and its slots. The slots are replaced at every run."""
 
     __slots__ = ("blob", "link", "offset", "slots", "window")
@@ -92,12 +92,12 @@ class Port:
             self.slots[at : at + self.window] = self.blob.value.split(1)
 
 
-def bind(made: Iterable[Link], workspace: Workspace) -> list[Port]:
+def bind(made: Iterable[Link], workspace: Workspace) -> list[StepPort]:
     """Ports for links, their blobs made in the step net's own workspace."""
-    return [Port(link, workspace.create_local(link.inner)) for link in made]
+    return [StepPort(link, workspace.create_local(link.inner)) for link in made]
 
 
-def attach(ports: Iterable[Port], slots: Mapping[str, Slots]) -> None:
+def attach(ports: Iterable[StepPort], slots: Mapping[str, Slots]) -> None:
     """Give the ports the slots of this run."""
     for port in ports:
         port.slots = slots[port.link.outer]

@@ -80,10 +80,14 @@ class LstmSteps:
 
 def gradient_rule(g: GradientMaker) -> list[Op]:
     """One operator: gradients of the sequence, of the parameters, of the initial states."""
-    args = g.op.args
-    given = [g.GO(i) for i in args.get("outputs_with_grads", [])]  # type: ignore[union-attr]
-    made = [0, *args.get("param", []), *args.get("initial_recurrent_state_ids", [])]  # type: ignore[misc]
+    given = [g.GO(i) for i in _ints(g.op, "outputs_with_grads")]
+    made = [0, *_ints(g.op, "param"), *_ints(g.op, "initial_recurrent_state_ids")]
     return [g.new("RecurrentNetworkGradient", [*given, *g.op.inputs, *g.op.outputs], [g.GI(i) for i in made])]
+
+
+def _ints(op: Op, name: str) -> list[int]:
+    value = op.args.get(name, [])
+    return [i for i in value if isinstance(i, int)] if isinstance(value, list) else []
 
 
 #: arguments that the forward and the backward operator share
@@ -222,7 +226,7 @@ class RecurrentNetwork(Operator):
         if runner is None or runner.outer is not ws:
             runner = self._runner = _Runner(self, ws)
         X = inputs[0].value
-        slots = self._slots(inputs)
+        slots = self._time_steps(inputs)
         _slots.attach(runner.loads, slots)
         _slots.attach(runner.stores, slots)
         steps = X.shape[0]
@@ -248,7 +252,7 @@ class RecurrentNetwork(Operator):
         outputs[-1].value = LstmSteps(cell, trace, kept, self.links, self.timestep, X)
         return True
 
-    def _slots(self, inputs: Sequence[Blob]) -> dict[str, Slots]:
+    def _time_steps(self, inputs: Sequence[Blob]) -> dict[str, Slots]:
         """Time steps of the inputs that are linked, and of the states: the initial ones, then nothing yet."""
         steps, batch = inputs[0].value.shape[:2]
         names = self.op.inputs

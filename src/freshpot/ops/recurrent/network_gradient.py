@@ -126,7 +126,7 @@ class RecurrentNetworkGradient(Operator):
         if runner is None or runner.outer is not ws or runner.kept_names != saved.kept:
             runner = self._runner = _Runner(self, ws, saved.kept)
         sequence = inputs[len(self._given)].value
-        slots, every = self._slots(inputs, saved, sequence.shape[0])
+        slots, every = self._gradient_slots(inputs, saved, sequence.shape[0])
         runner.attach(saved, slots)
         sums = self._steps(runner, sequence.shape[0], slots, every)
         forward = [blob.value for blob in inputs[len(self._given) :]]
@@ -153,7 +153,7 @@ class RecurrentNetworkGradient(Operator):
         for blob, value in zip(outputs, values, strict=False):
             blob.value = value
 
-    def _slots(
+    def _gradient_slots(
         self, inputs: Sequence[Blob], saved: StepWorkspaces, steps: int
     ) -> tuple[dict[str, Slots], list[tuple[Slots, Sequence[Tensor]]]]:
         """Slots for all gradients, and the gradients that are added to a state's at every step."""
@@ -192,14 +192,15 @@ class RecurrentNetworkGradient(Operator):
                 sums[i] = blob.value.clone() if (known := sums[i]) is None else known.add_(blob.value)
         return sums
 
-    def _zeros(self, runner: _Runner) -> list[tuple[_slots.Port, Tensor]]:
+    def _zeros(self, runner: _Runner) -> list[tuple[_slots.StepPort, Tensor]]:
         """The state gradients that are read, each with a tensor of the state's shape."""
         found = []
         for port in runner.loads:
             state = self._states.get(port.link.outer)
-            if state is not None:
-                found.append((port, runner.saved.slots[state][0]))
-        return found  # type: ignore[return-value]
+            first = runner.saved.slots[state][0] if state is not None else None
+            if first is not None:
+                found.append((port, first))
+        return found
 
     def _write(
         self,

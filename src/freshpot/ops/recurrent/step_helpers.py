@@ -51,7 +51,7 @@ class AccumulateInputGradient(Operator):
     def kernel(self, timestep: Tensor, dY: Tensor, G: Tensor) -> Tensor:
         return self.kernel_inplace(timestep, dY, G.clone())
 
-    def kernel_inplace(self, timestep: Tensor, dY: Tensor, G: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel_inplace(self, timestep: Tensor, dY: Tensor, G: Tensor) -> Tensor:
         t, at = self._steps(timestep, dY, G)
         G[at].add_(dY[t])
         return G

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,16 +18,16 @@ class Filler(Operator, abstract=True):
     Source:   caffe2/operators/filler_op.h
     """
 
-    inputs: tuple[Port, ...] = (
+    inputs: ClassVar[tuple[Port, ...]] = (
         Port("X", optional=True, doc="its shape, or with input_as_shape its contents, count"),
     )
     outputs = (Port("Y"),)
-    args: tuple[Arg, ...] = (
+    args: ClassVar[tuple[Arg, ...]] = (
         Arg("shape", [int], [], "shape of the output, if there is no input"),
         Arg("extra_shape", [int], [], "sizes to append to the shape that the input gives"),
         Arg("input_as_shape", bool, False, "the input holds the shape (int64, one dimension)"),
     )
-    inplace = ((0, 0),)
+    inplace: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
     gradient_stops = True
 
     def setup(self) -> None:

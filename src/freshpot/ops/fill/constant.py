@@ -27,10 +27,12 @@ class _Constant(Filler, abstract=True):
 
     args = (*Filler.args, *_VALUE_ARGS)
 
+    value: Any
+
     def setup(self) -> None:
         super().setup()
         self.type_name = self._type_name()
-        kind = {"float32": float, "float64": float, "string": (str, bytes)}.get(self.type_name, int)
+        kind: Any = {"float32": float, "float64": float, "string": (str, bytes)}.get(self.type_name, int)
         if self.has("value") and not isinstance(self.value, kind):
             self.refuse(
                 f"argument 'value' is {type(self.value).__name__}, which does not suit dtype {self.type_name}.",

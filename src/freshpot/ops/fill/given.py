@@ -38,7 +38,7 @@ class _Given(Filler, abstract=True):
     def setup(self) -> None:
         super().setup()
         self.type_name = self.chosen_type()
-        kind = {"float32": float, "float64": float, "string": (str, bytes)}.get(self.type_name, int)
+        kind: Any = {"float32": float, "float64": float, "string": (str, bytes)}.get(self.type_name, int)
         if not all(isinstance(v, kind) for v in self.values):
             found = ", ".join(sorted({type(v).__name__ for v in self.values}))
             self.refuse(

@@ -42,7 +42,7 @@ class CreateDB(Operator):
         if not self.db:
             self.refuse("argument 'db' must not be empty.", ArgumentError)
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         path = self.db
         if not os.path.isabs(path) and not os.path.exists(path):
             inside = os.path.join(ws.root, path)
@@ -66,6 +66,7 @@ class TensorProtosDBInput(Operator):
 
     def setup(self) -> None:
         self._reader: DBReader | None = None
+        self._batches: Prefetcher[Any]
         if self.batch_size < 0:
             self.refuse(f"argument 'batch_size' must be >= 0, got {self.batch_size}.", ArgumentError)
 

@@ -72,7 +72,7 @@ class Print(Operator):
         self.runs = 0
         self.log = _Log(self.op.inputs[0] + ".log")
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         self.runs += 1
         if (self.runs - 1) % self.every_n:
             return
@@ -127,7 +127,7 @@ class Summarize(Operator):
     def infer(self, X: Tensor) -> tuple[Tensor, ...]:
         return (torch.empty(4, device="meta"),)
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         X = inputs[0].value
         wide = X.double()
         spread = float(wide.std()) if X.numel() > 1 else 0.0

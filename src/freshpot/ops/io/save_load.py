@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,8 +39,8 @@ class Save(Operator):
     Source:   caffe2/operators/load_save_op.h
     """
 
-    inputs = (Port("X", many=True),)
-    args: tuple[Arg, ...] = (
+    inputs: ClassVar[tuple[Port, ...]] = (Port("X", many=True),)
+    args: ClassVar[tuple[Arg, ...]] = (
         _ABSOLUTE,
         Arg("strip_prefix", str, "", "text to cut from the names, with all before it"),
         Arg("blob_name_overrides", [str], [], "names in the database, one for each input"),
@@ -67,7 +67,7 @@ class Save(Operator):
                 "two inputs have the same name in the database; use 'blob_name_overrides'.", ArgumentError
             )
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         self.write(place(ws, self.db, self.absolute_path), inputs)
 
     def write(self, path: str, inputs: Iterable[Blob]) -> None:
@@ -100,7 +100,7 @@ class Checkpoint(Save):
         except (TypeError, ValueError) as error:
             self.refuse(f"argument 'db' is no pattern for one number: {error}.", ArgumentError)
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         iteration = int(inputs[0].value.reshape(-1)[0])
         if iteration % self.every == 0:
             self.write(place(ws, self._name(iteration), self.absolute_path), inputs)
@@ -162,7 +162,7 @@ class Load(Operator):
         if not self.load_all and len(set(self.wanted)) < len(self.wanted):
             self.refuse("a blob is named twice.", ArgumentError)
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         found: dict[str, Any] = {}
         for db_type, path in self._databases(ws, inputs):
             for name, value in self._read(db_type, path).items():
@@ -229,7 +229,7 @@ class DBExists(Operator):
         Arg("db_type", str, doc="kind of database: minidb, lmdb …"),
     )
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         exists = os.path.exists(place(ws, self.db_name, self.absolute_path))
         outputs[0].value = torch.tensor(exists)
 

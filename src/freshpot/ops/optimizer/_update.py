@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class Update(Operator, abstract=True):
 
     no_gradient = "it updates parameters"
     #: names of inputs that must have as many elements as each other
-    alike: tuple[str, ...] = ()
+    alike: ClassVar[tuple[str, ...]] = ()
     kernel_inplace: Callable[..., Any]
 
     def check(self, *inputs: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -57,9 +57,9 @@ class SparseAdagrad(SparseUpdate):
 
     inputs = (*_STATE, INDICES, Port("grad", FLOAT), LR)
     outputs = (Port("param"), Port("moment"))
-    args = (_EPSILON, _WEIGHT_DECAY, Arg("decay", float, 1.0, "must be 1"))
+    args: ClassVar[tuple[Arg, ...]] = (_EPSILON, _WEIGHT_DECAY, Arg("decay", float, 1.0, "must be 1"))
     must_inplace = ((0, 0), (1, 1))
-    alike: tuple[str, ...] = ("param", "moment")
+    alike: ClassVar[tuple[str, ...]] = ("param", "moment")
 
     def setup(self) -> None:
         if self.decay != 1:

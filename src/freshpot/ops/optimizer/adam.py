@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -92,9 +92,9 @@ class SparseAdam(_Adam, SparseUpdate):
 
     inputs = (*_STATE, INDICES, Port("grad", FLOAT), LR, ITER)
     outputs = _MADE
-    args = (*_ARGS, _RADAM)
+    args: ClassVar[tuple[Arg, ...]] = (*_ARGS, _RADAM)
     must_inplace = ((0, 0), (1, 1), (2, 2))
-    alike: tuple[str, ...] = ("param", "moment_1", "moment_2")
+    alike: ClassVar[tuple[str, ...]] = ("param", "moment_1", "moment_2")
 
     def setup(self) -> None:
         super().setup()

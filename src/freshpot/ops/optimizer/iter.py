@@ -51,7 +51,7 @@ class Iter(_Counting):
     outputs = (_COUNT,)
     must_inplace = ((0, 0),)
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         if not inputs and not isinstance(outputs[0].value, Tensor):
             outputs[0].value = torch.zeros(1, dtype=torch.int64)
         self.count(outputs[0])
@@ -68,7 +68,7 @@ class AtomicIter(_Counting):
     outputs = (_COUNT,)
     must_inplace = ((1, 0),)
 
-    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:  # type: ignore[override]
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         if not isinstance(inputs[0].value, type(threading.Lock())):
             self.refuse(f"blob '{inputs[0].name}' must hold a mutex; make it with CreateMutex.")
         with inputs[0].value:

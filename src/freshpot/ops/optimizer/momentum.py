@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -75,7 +75,7 @@ class FP32MomentumSGDUpdate(Update):
 
     inputs = _PORTS
     outputs = _MADE
-    args = (
+    args: ClassVar[tuple[Arg, ...]] = (
         _MOMENTUM,
         Arg("nesterov", int, 0, "1: use Nesterov's form"),
         Arg("weight_decay", float, 0.0, "factor of param that is added to the gradient"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -57,11 +57,11 @@ class Ftrl(Update):
     Source:   caffe2/sgd/ftrl_op.cc; McMahan et al., KDD 2013
     """
 
-    inputs: tuple[Port, ...] = (*_FTRL_PORTS, _GRAD, Port("alpha", FLOAT, optional=True))
+    inputs: ClassVar[tuple[Port, ...]] = (*_FTRL_PORTS, _GRAD, Port("alpha", FLOAT, optional=True))
     outputs = (Port("param"), Port("n_z"))
     args = _FTRL_ARGS
-    inplace: Any = ((0, 0), (1, 1))
-    alike = ("param", "grad")
+    inplace: ClassVar[Any] = ((0, 0), (1, 1))
+    alike: ClassVar[tuple[str, ...]] = ("param", "grad")
 
     def setup(self) -> None:
         if self.has("alpha") and self.num_inputs == len(self.inputs):
@@ -186,11 +186,11 @@ class Storm(Update):
     Source:   caffe2/sgd/storm_op.h; arXiv:1905.10018
     """
 
-    inputs: tuple[Port, ...] = (*_STORM_STATE, _GRAD, LR)
+    inputs: ClassVar[tuple[Port, ...]] = (*_STORM_STATE, _GRAD, LR)
     outputs = (Port("param"), Port("moment"), Port("grad_sq_sum"))
     args = _STORM_ARGS
-    inplace: Any = ((0, 0), (1, 1), (2, 2))
-    alike: tuple[str, ...] = ("param", "moment", "grad")
+    inplace: ClassVar[Any] = ((0, 0), (1, 1), (2, 2))
+    alike: ClassVar[tuple[str, ...]] = ("param", "moment", "grad")
 
     def check(self, *inputs: Tensor) -> None:
         super().check(*inputs)
@@ -239,8 +239,8 @@ class Wngrad(Update):
     Source:   caffe2/sgd/wngrad_op.h; arXiv:1803.02865
     """
 
-    inputs: tuple[Port, ...] = (_PARAM, Port("seq_b", FLOAT), _GRAD, LR)
-    outputs: tuple[Port, ...] = (
+    inputs: ClassVar[tuple[Port, ...]] = (_PARAM, Port("seq_b", FLOAT), _GRAD, LR)
+    outputs: ClassVar[tuple[Port, ...]] = (
         Port("param"),
         Port("seq_b"),
         Port("effective_lr", optional=True),

@@ -36,6 +36,7 @@ class YellowFin(Update):
     )
     inplace = tuple((i, i) for i in range(8))
     alike = ("param", "moment", "g_avg", "g2_avg", "grad")
+    beta: float
 
     def setup(self) -> None:
         self.beta = f32(self.beta)

@@ -14,11 +14,11 @@ class Segments(NamedTuple):
     """For each row the segment it belongs to, and how many segments there are."""
 
     ids: Tensor
-    count: int
+    total: int
 
     def sizes(self) -> Tensor:
         """Rows in each segment."""
-        return torch.bincount(self.ids, minlength=self.count)
+        return torch.bincount(self.ids, minlength=self.total)
 
 
 def from_lengths(operator: Operator, lengths: Tensor, rows: int) -> Segments:
@@ -66,12 +66,12 @@ def spread(numbers: Tensor, like: Tensor) -> Tensor:
 
 def sums(rows: Tensor, segments: Segments) -> Tensor:
     """Sum of each segment's rows."""
-    return rows.new_zeros(segments.count, *rows.shape[1:]).index_add_(0, segments.ids, rows)
+    return rows.new_zeros(segments.total, *rows.shape[1:]).index_add_(0, segments.ids, rows)
 
 
 def maxima(rows: Tensor, segments: Segments, empty: float = 0.0) -> Tensor:
     """Greatest elements of each segment's rows; ``empty`` where there are no rows."""
-    made = rows.new_full((segments.count, *rows.shape[1:]), empty)
+    made = rows.new_full((segments.total, *rows.shape[1:]), empty)
     index = spread(segments.ids, rows).expand_as(rows)
     return made.scatter_reduce_(0, index, rows, "amax", include_self=False)
 

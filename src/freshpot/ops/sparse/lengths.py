@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,8 +20,8 @@ _LENGTHS = Port("lengths", INT, "N")
 class _OfLengths(Operator, abstract=True):
     """An operator on lengths."""
 
-    inputs: tuple[Port, ...] = (_LENGTHS,)
-    outputs: tuple[Port, ...] = (Port("Y"),)
+    inputs: ClassVar[tuple[Port, ...]] = (_LENGTHS,)
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
 
     def starts(self, lengths: Tensor) -> Tensor:
         """First row of each segment."""

@@ -87,8 +87,8 @@ class _Gradient(_Told, abstract=True):
 
     def rows_gradient(self, dY: Tensor, parts: Segments, weights: Tensor | None) -> Tensor:
         """Gradient of the rows."""
-        if dY.shape[0] < parts.count:
-            self.refuse(f"the output's gradient has {dY.shape[0]} rows for {parts.count} segments.")
+        if dY.shape[0] < parts.total:
+            self.refuse(f"the output's gradient has {dY.shape[0]} rows for {parts.total} segments.")
         if self.kind == "Mean":
             sizes = torch.bincount(parts.ids, minlength=dY.shape[0]).clamp(min=1)
             dY = dY / spread(sizes, dY)
@@ -217,7 +217,7 @@ for _sparse in (False, True):
     _define_forward("Lengths", "Max", _sparse)
 for _name, _extra in (
     ("LengthsWeightedSumWithMainInputGradient", ()),
-    ("SparseLengthsWeightedSumWithMainInputGradient", ()),
+    ("SparseLengthsWeightedSumWithMainInputGradient", (Port("INDICES", INTS),)),
     ("SparseLengthsIndicesInGradientWeightedSumWithMainInputGradient", (Port("INDICES", INTS),)),
 ):
     _define(
@@ -264,7 +264,9 @@ class SparseLengthsPositionalWeightedSum(_Reduce):
     )
     outputs = (Port("OUTPUT"),)
 
-    def kernel(self, data: Tensor, weight: Tensor, indices: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(  # type: ignore[override]
+        self, data: Tensor, weight: Tensor, indices: Tensor, lengths: Tensor
+    ) -> Tensor:
         rows = take_rows(self, data, indices).float()
         parts = self.segments(lengths, rows.shape[0])
         longest = int(lengths.max()) if lengths.numel() else 0

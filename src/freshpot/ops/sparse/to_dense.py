@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -53,13 +53,13 @@ class SparseToDenseMask(Operator):
     Source:   caffe2/operators/sparse_to_dense_mask_op.h
     """
 
-    inputs = (
+    inputs: ClassVar[tuple[Port, ...]] = (
         Port("indices", INTS, "M"),
         Port("values"),
         Port("default_value"),
         Port("lengths", INT, optional=True),
     )
-    outputs = (Port("Y"), Port("presence_mask", optional=True))
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"), Port("presence_mask", optional=True))
     args = (
         Arg("mask", [int], doc="indices to look for"),
         Arg("return_presence_mask", bool, False, "also say which values were there"),
@@ -90,7 +90,7 @@ class SparseToDenseMask(Operator):
         wanted = (ordered[at] == indices).nonzero().reshape(-1)
         if lengths:
             parts = from_lengths(self, lengths[0], indices.numel())
-            return wanted, parts.ids[wanted], columns[at[wanted]], parts.count
+            return wanted, parts.ids[wanted], columns[at[wanted]], parts.total
         return wanted, torch.zeros_like(wanted), columns[at[wanted]], 1
 
     def kernel(
@@ -115,7 +115,7 @@ class SparseToDenseMaskGradient(SparseToDenseMask):
 
     inputs = (Port("indices", INTS, "M"), Port("dY"), Port("lengths", INT, optional=True))
     outputs = (Port("dvalues"),)
-    gradient_rule = None
+    gradient_rule = None  # type: ignore[assignment]
     no_gradient = "it is itself a gradient"
 
     def setup(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -11,9 +13,9 @@ from freshpot.ops._operator import Operator, gradient
 
 
 class _Activation(Operator, abstract=True):
-    inputs = (Port("X", FLOAT),)
+    inputs: ClassVar[tuple[Port, ...]] = (Port("X", FLOAT),)
     outputs = (Port("Y"),)
-    inplace = ((0, 0),)
+    inplace: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
 
 
 class LeakyRelu(_Activation):

@@ -6,6 +6,8 @@ laid on A's from ``axis`` on. Who calls it: arithmetic, comparisons, logic, Pow.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -18,9 +20,9 @@ from freshpot.ops.dtypes import name_of
 class Broadcasting(Operator, abstract=True):
     """Base of the operators with inputs A and B and an elementwise result."""
 
-    inputs: tuple[Port, ...] = (Port("A"), Port("B"))
-    outputs: tuple[Port, ...] = (Port("C"),)
-    args: tuple[Arg, ...] = (
+    inputs: ClassVar[tuple[Port, ...]] = (Port("A"), Port("B"))
+    outputs: ClassVar[tuple[Port, ...]] = (Port("C"),)
+    args: ClassVar[tuple[Arg, ...]] = (
         Arg("broadcast", bool, False, "1: lay B on A from `axis` on, instead of numpy's rule"),
         Arg("axis", int, -1, "with `broadcast`: first dimension of A that B is laid on; -1: the last ones"),
         Arg("axis_str", str, "", "with `broadcast`: that dimension as a letter of `order`"),

@@ -15,7 +15,7 @@ from freshpot.ops.elementwise._broadcast import Broadcasting
 
 class _Arithmetic(Broadcasting, abstract=True):
     inputs = (Port("A", NUMERIC), Port("B", NUMERIC))
-    inplace = ((0, 0), (1, 0))
+    inplace: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0), (1, 0))
     function: ClassVar[Callable[..., Tensor]]
 
     def kernel(self, A: Tensor, B: Tensor) -> Tensor:

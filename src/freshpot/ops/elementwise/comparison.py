@@ -14,7 +14,6 @@ from freshpot.ops.elementwise._broadcast import Broadcasting
 
 class _Comparison(Broadcasting, abstract=True):
     function: ClassVar[Callable[..., Tensor]]
-    gradient_stops = True
 
     def kernel(self, A: Tensor, B: Tensor) -> Tensor:
         return type(self).function(A, self.align(A, B) if self.broadcast else B)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -12,8 +14,8 @@ from freshpot.ops._operator import Operator
 
 
 class _OfSeveral(Operator, abstract=True):
-    inputs: tuple[Port, ...] = (Port("X", FLOAT, many=True),)
-    outputs: tuple[Port, ...] = (Port("Y"),)
+    inputs: ClassVar[tuple[Port, ...]] = (Port("X", FLOAT, many=True),)
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
     inplace = ((0, 0),)
 
     def check(self, X: Tensor, *rest: Tensor) -> None:

@@ -16,7 +16,6 @@ from freshpot.ops.elementwise._broadcast import Broadcasting
 class _Logic(Broadcasting, abstract=True):
     function: ClassVar[Callable[..., Tensor]]
     inplace = ((0, 0),)
-    gradient_stops = True
 
     def kernel(self, A: Tensor, B: Tensor) -> Tensor:
         return type(self).function(A, self.align(A, B) if self.broadcast else B)
@@ -55,7 +54,6 @@ class Not(Operator):
 
     inputs = (Port("X", BOOL),)
     outputs = (Port("Y"),)
-    gradient_stops = True
 
     def kernel(self, X: Tensor) -> Tensor:
         return torch.logical_not(X)

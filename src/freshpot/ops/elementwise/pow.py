@@ -14,7 +14,7 @@ from freshpot.ops.elementwise._broadcast import Broadcasting
 
 
 def _constant_rule(g: GradientMaker) -> list[Op]:
-    exponent = np.float32(g.op.args["exponent"])
+    exponent = np.float32(g.op.args["exponent"])  # type: ignore[arg-type]
     less = exponent - np.float32(1)
     if g.I(0) == g.O(0):  # only the result is left: x^(e - 1) = y^((e - 1) / e)
         less = less / exponent

@@ -103,7 +103,7 @@ class WeightedSum(Operator):
         for i in range(0, len(rest), 2):
             X, w = rest[i].reshape(Y.shape), rest[i + 1]
             factor = _factor(w, X)
-            Y = Y.addcmul_(X, w.reshape(())) if factor is w else Y.add_(X, alpha=factor)
+            Y = Y.addcmul_(X, factor.reshape(())) if isinstance(factor, Tensor) else Y.add_(X, alpha=factor)
         return Y
 
 

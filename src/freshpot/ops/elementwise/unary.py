@@ -67,7 +67,7 @@ def _cbrt(X: Tensor) -> Tensor:
 _TABLE = (
     _Row("Negative", "-X", torch.neg, Tensor.neg_, NUMERIC, rule=_negative_rule),
     _Row("Abs", "|X|", torch.abs, gradient=("X dY -> dX", lambda X, dY: dY * X.sign(), ())),
-    _Row("Sign", "-1, 0 or 1, the sign of X", torch.sign, dtypes=NUMERIC, stops=True),
+    _Row("Sign", "-1, 0 or 1, the sign of X", torch.sign, dtypes=NUMERIC),
     _Row("Ceil", "X rounded up", torch.ceil, Tensor.ceil_),
     _Row("Floor", "X rounded down", torch.floor, Tensor.floor_),
     _Row("Exp", "e^X", torch.exp, Tensor.exp_, rule=_exp_rule),

@@ -16,7 +16,6 @@ class _Arg(Operator, abstract=True):
         Arg("axis", int, -1, "the dimension; may be negative"),
         Arg("keepdims", bool, True, "1: the dimension stays, as 1"),
     )
-    gradient_stops = True
 
     def check(self, X: Tensor) -> None:
         if not -X.dim() <= self.axis < X.dim():

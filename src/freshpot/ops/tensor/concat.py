@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ _CHANNELS = {"NCHW": 1, "NHWC": 3}
 
 
 class _AlongAxis(Operator, abstract=True):
-    args: tuple[Arg, ...] = (
+    args: ClassVar[tuple[Arg, ...]] = (
         Arg("axis", int, -1, "the dimension; without it, that of the channels"),
         Arg("order", str, "NCHW", "where the channels are, if there is no axis", choices=tuple(_CHANNELS)),
         Arg("add_axis", bool, False, "1: the pieces lack the dimension"),
@@ -131,7 +131,8 @@ class Split(_AlongAxis):
         made, start = [], 0
         for size in self._sizes(X.shape[place], split):
             piece: Any = start if self.add_axis else slice(start, start + size)
-            made.append(clone(X[(*(slice(None),) * place, piece)]))
+            at: Any = (*(slice(None),) * place, piece)
+            made.append(clone(X[at]))
             start += size
         return made
 

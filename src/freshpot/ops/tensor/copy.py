@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,14 +17,14 @@ from freshpot.ops.tensor._clone import clone
 
 
 class _Copier(Operator, abstract=True):
-    inputs = (Port("X"),)
-    outputs = (Port("Y"),)
+    inputs: ClassVar[tuple[Port, ...]] = (Port("X"),)
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
 
     def check(self, X: Any, *_: Any) -> None:
         if clone(X) is None:
             self.refuse(f"only tensors can be copied, got {describe(X)}.", DTypeError)
 
-    def kernel(self, X: Any) -> Any:
+    def kernel(self, X: Any, *_: Any) -> Any:
         return clone(X)
 
 
@@ -65,7 +65,8 @@ class CopyOnDeviceLike(_Copier):
 
     inputs = (Port("X"), Port("like"))
 
-    def kernel(self, X: Any, like: Any) -> Any:
+    def kernel(self, X: Any, *others: Any) -> Any:
+        like = others[0]
         if isinstance(X, Tensor) and isinstance(like, Tensor) and X.device != like.device:
             return X.to(like.device)
         return clone(X)
@@ -80,7 +81,7 @@ class CopyFromCPUInput(_Copier):
 
     no_gradient = "the original defines none either"
 
-    def kernel(self, X: Any) -> Any:
+    def kernel(self, X: Any, *_: Any) -> Any:
         if isinstance(X, torch.Tensor) and X.device != self.device and not X.is_meta:
             return X.to(self.device)
         return clone(X)
@@ -93,7 +94,9 @@ class EnsureCPUOutput(_Copier):
     Source:   caffe2/operators/ensure_cpu_output_op.h
     """
 
-    def kernel(self, X: Any) -> Any:
+    gradient_stops = True
+
+    def kernel(self, X: Any, *_: Any) -> Any:
         if isinstance(X, torch.Tensor) and X.is_cuda:
             return X.cpu()
         return clone(X)

@@ -43,6 +43,7 @@ class OneHot(Operator):
 
     inputs = (Port("indices", ("int64",), "N"), Port("index_size_tensor", ("int64",)))
     outputs = (Port("one_hots"),)
+    gradient_stops = True
 
     def check(self, indices: Tensor, index_size_tensor: Tensor) -> None:
         if index_size_tensor.numel() != 1:

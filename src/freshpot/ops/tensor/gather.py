@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from freshpot.ops._operator import Operator
 
 
 class _Picking(Operator, abstract=True):
-    args: tuple[Arg, ...] = (
+    args: ClassVar[tuple[Arg, ...]] = (
         Arg("axis", int, 0, "the dimension that is picked from"),
         Arg("match_outer", bool, False, "1: indices have DATA's dimensions before ``axis``, too"),
     )
@@ -64,7 +64,8 @@ class Gather(_Picking):
             return DATA.take(INDICES.numpy(), place)
         if self.match_outer:
             return _match_outer(DATA, INDICES, place)
-        return DATA[(*(slice(None),) * place, INDICES.long())].contiguous()
+        at: Any = (*(slice(None),) * place, INDICES.long())
+        return DATA[at].contiguous()
 
 
 def _match_outer(DATA: Tensor, INDICES: Tensor, place: int) -> Tensor:

@@ -209,7 +209,6 @@ class Shape(Operator):
     inputs = (Port("X"),)
     outputs = (Port("shape"),)
     args = (Arg("axes", [int], [], "only these dimensions"),)
-    gradient_stops = True
 
     def check(self, X: Any) -> None:
         if any(not 0 <= axis < len(X.shape) for axis in self.axes):

@@ -27,8 +27,10 @@ OPTIMIZERS = {
 }
 #: LeNet's runs are chaotic: max pooling chooses between values that differ by rounding. The original,
 #: run again on one thread, leaves its own recorded losses by 1.4 %, and by 2.6 % if its initial
-#: parameters are changed by a ten-millionth, which moves conv1_w by 0.0027. Nobody can be closer.
-LENET_TOL = {"loss": {"rtol": 0.04, "atol": 1e-4}, "final": {"rtol": 0.01, "atol": 5e-3}}
+#: parameters are changed by a ten-millionth. Nobody can be closer, so single weights are not compared.
+LENET_LOSS = {"rtol": 0.04, "atol": 1e-4}
+LENET_DISTANCE = 0.03  # of final parameters, over their norm
+LENET_IMAGES = 3  # that may be classified otherwise, in a batch of 64
 FIRST = 10  # so many iterations are held to a tighter tolerance: errors have not grown yet
 
 
@@ -73,6 +75,7 @@ def regression(how: str) -> Any:
     b = model.param_init_net.ConstantFill([], "B", shape=[1], value=0.0)
     for param in (w, b):
         model.AddParameter(param)
+    model.net.AddExternalInputs("X", "Y_noise")
     predicted = model.net.FC(["X", w, b], "Y_pred")
     loss = model.net.AveragedLoss(model.net.SquaredL2Distance(["Y_noise", predicted], "dist"), "loss")
     update(model, loss, how)
@@ -135,16 +138,20 @@ def test_classifier_learns_as_recorded(kind: str, how: str, runs: Path, mnist: t
     model = make(kind, how)
     facts = json.loads((runs / f"{kind}_{how}.json").read_text())
     recorded = np.load(runs / f"{kind}_{how}.npz")
-    tol = LENET_TOL if kind == "lenet" else facts["tol"]
+    exact = kind != "lenet"
     losses, accuracies = [], []
     for _ in iterations(model, runs, kind, batches(kind, runs, mnist)):
         losses.append(float(workspace.FetchBlob("loss")))
         accuracies.append(float(workspace.FetchBlob("accuracy")))
-    check_loss(losses, recorded["loss"], tol["loss"])
-    np.testing.assert_allclose(accuracies, recorded["accuracy"], atol=1.5 / 64)  # one image may change sides
+    check_loss(losses, recorded["loss"], facts["tol"]["loss"] if exact else LENET_LOSS)
+    images = 1 if exact else LENET_IMAGES
+    np.testing.assert_allclose(accuracies, recorded["accuracy"], rtol=0, atol=(images + 0.1) / 64)
     for name in facts["final"]:
-        final = workspace.FetchBlob(name)
-        np.testing.assert_allclose(final, recorded[f"final/{name}"], err_msg=name, **tol["final"])
+        final, wanted = workspace.FetchBlob(name), recorded[f"final/{name}"]
+        if exact:
+            np.testing.assert_allclose(final, wanted, err_msg=name, **facts["tol"]["final"])
+        else:
+            assert np.linalg.norm(final - wanted) < LENET_DISTANCE * np.linalg.norm(wanted), name
 
 
 @pytest.mark.parametrize("how", OPTIMIZERS)

@@ -139,7 +139,7 @@ def registered_dbs() -> list[str]:
     """Kinds of databases, as ``db_type`` names them."""
     from freshpot.data import reader
 
-    return list(reader.DB_TYPES)
+    return reader.known_stores()
 
 
 # ---- process and machine ---------------------------------------------------------------------------

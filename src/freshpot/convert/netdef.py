@@ -72,7 +72,7 @@ def op_from_proto(proto: Any) -> Op:
         list(proto.output),
         {arg.name: arg_from_proto(arg) for arg in proto.arg},
         device_from_proto(proto.device_option) if has("device_option") else None,
-        proto.engine,
+        proto.engine if has("engine") else None,
         proto.name if has("name") else None,
         list(proto.control_input),
         proto.is_gradient_op if has("is_gradient_op") else None,
@@ -225,10 +225,15 @@ def op_to_proto(op: Op) -> Any:
         arg=[arg_to_proto(name, value) for name, value in op.args.items()],
         control_input=op.control_inputs,
     )
-    for field, value in (("name", op.name), ("is_gradient_op", op.is_gradient), ("op_version", op.version)):
+    for field, value in (
+        ("name", op.name),
+        ("engine", op.engine),
+        ("is_gradient_op", op.is_gradient),
+        ("op_version", op.version),
+    ):
         if value is not None:
             setattr(proto, field, value)
-    for field, text in (("engine", op.engine), ("debug_info", op.debug_info), ("domain", op.domain)):
+    for field, text in (("debug_info", op.debug_info), ("domain", op.domain)):
         if text:
             setattr(proto, field, text)
     if op.device is not None:

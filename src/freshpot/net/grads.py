@@ -144,6 +144,7 @@ def collect(op: Op, rule: Rule, output_grads: Sequence[GradName]) -> GradientRes
         if maker.copy_arguments:
             made.args.update(op.args)
         made.device = op.device
-        made.engine = made.engine or op.engine
+        if made.engine is None:
+            made.engine = op.engine
         made.is_gradient = True
     return GradientResult(ops, maker.input_grads)

@@ -56,8 +56,8 @@ class Op:
     outputs: list[str] = field(default_factory=list)
     args: dict[str, ArgValue] = field(default_factory=dict)
     device: Device | None = None
-    engine: str = ""
-    #: "" is written to files and printed, None is not
+    #: of ``engine`` and ``name``, None is not said in a file, "" is
+    engine: str | None = None
     name: str | None = ""
     control_inputs: list[str] = field(default_factory=list)
     is_gradient: bool | None = None

@@ -81,7 +81,7 @@ def read_op(spec: Mapping[str, Any]) -> Op:
         outputs=list(spec.get("outputs", [])),
         args={arg["name"]: _read_arg(arg) for arg in spec.get("args", [])},
         device=Device(device.get("device_type"), random_seed=device.get("random_seed")) if device else None,
-        engine=spec.get("engine", ""),
+        engine=spec.get("engine"),
         is_gradient=spec.get("is_gradient_op"),
     )
 
@@ -218,7 +218,7 @@ def _compare_gradient_ops(case: Case, spec: Mapping[str, Any]) -> str | None:
 
 
 def _plain(op: Op) -> tuple[Any, ...]:
-    return (op.type, op.inputs, op.outputs, op.args, op.engine)
+    return (op.type, op.inputs, op.outputs, op.args, op.engine or None)
 
 
 def _compare_all(ws: Workspace, case: Case, prefix: str, blobs: Mapping[str, Any]) -> str | None:

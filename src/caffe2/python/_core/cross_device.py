@@ -49,7 +49,7 @@ def copy_func_between_devices(src: Any, dst: Any) -> Callable[..., Any] | None:
 
     def copy(net: Net, *args: Any, **kwargs: Any) -> BlobReference:
         with DeviceScope(device):
-            return getattr(net, op_type)(*args, **kwargs)
+            return net._CreateAndAddToSelf(op_type, *args, **kwargs)
 
     return copy
 

@@ -18,9 +18,16 @@ class DataType:
     if TYPE_CHECKING:
         FLOAT: int
         INT32: int
-        INT64: int
+        BYTE: int
         STRING: int
         BOOL: int
+        UINT8: int
+        INT8: int
+        UINT16: int
+        INT16: int
+        INT64: int
+        FLOAT16: int
+        DOUBLE: int
 
 
 for _name, _number in caffe2_pb2.TensorProto.DataType.items():

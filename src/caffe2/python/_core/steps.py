@@ -130,7 +130,7 @@ class ExecutionStep:
         self._set(num_concurrent_instances=num_concurrent_instances)
 
     def SetOnlyOnce(self, only_once: bool) -> None:
-        """Run in the first round of the step around it only."""
+        """Run one round only, although the step has a should_stop_blob."""
         self._set(only_once=only_once)
 
     def SetShouldStopBlob(self, should_stop_blob: BlobReference) -> None:
@@ -322,7 +322,7 @@ def execution_step(
         num_iter: how often to run; 1 unless ``should_stop_blob`` is given, and not together with it.
         should_stop_blob: bool blob that ends the step; looked at after every net or substep.
         concurrent_substeps: run substeps at the same time.
-        only_once: run in the first round of the step around it only.
+        only_once: run one round only, although there is a should_stop_blob.
         num_concurrent_instances: how many copies to run at the same time.
         create_workspace: run in a workspace of its own.
         run_every_ms: run every so many milliseconds beside the other substeps.

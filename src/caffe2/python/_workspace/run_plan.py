@@ -31,8 +31,9 @@ def run_plan(proto: Any, ws: Workspace) -> bool:
     for name in names:
         if names.count(name) > 1:
             raise NetError(f"plan '{proto.name}' has two nets of this name.", net=name)
-    bound = {net.name: ws.create_net(net, overwrite=True) for net in nets}
     runner = _Runner({net.name: net for net in nets})
+    wanted = {name for step in proto.execution_step if not step.create_workspace for name in _net_names(step)}
+    bound = {net.name: ws.create_net(net, overwrite=True) for net in nets if net.name in wanted}
     for step in proto.execution_step:
         runner.run(step, bound, ws)
     return True
@@ -54,15 +55,12 @@ class _Runner:
             )
         if step.create_workspace:
             ws = Workspace(parent=ws)
-            plans = {name: Plan(net, ws) for name, net in self._used(step).items()}
+            wanted = set(_net_names(step))
+            plans = {name: Plan(net, ws) for name, net in self.nets.items() if name in wanted}
         with _Reporter(self._report(step, plans)):
             for _ in self._rounds(step):
                 if self._round(step, plans, ws):
                     return
-
-    def _used(self, step: Any) -> dict[str, Net]:
-        names = {*_net_names(step)}
-        return {name: net for name, net in self.nets.items() if name in names}
 
     def _rounds(self, step: Any) -> Iterator[int]:
         if step.should_stop_blob and step.HasField("num_iter"):
@@ -78,13 +76,19 @@ class _Runner:
 
     def _round(self, step: Any, plans: dict[str, Plan], ws: Workspace) -> bool:
         """Run nets or substeps once; True if the step is to stop."""
-        if not step.substep:
-            return any(self._run_net(name, step, plans) or _stops(step, ws) for name in step.network)
+        for name in () if step.substep else step.network:
+            self._run_net(name, step, plans)
+            if _stops(step, ws):
+                return True
         substeps = [s for s in step.substep for _ in range(max(1, s.num_concurrent_instances))]
-        if not step.concurrent_substeps or len(substeps) <= 1:
-            return any(self.run(s, plans, ws) or _stops(step, ws) for s in substeps)
-        self._run_together(substeps, plans, ws)
-        return _stops(step, ws)
+        if step.concurrent_substeps and len(substeps) > 1:
+            self._run_together(substeps, plans, ws)
+            return _stops(step, ws)
+        for substep in substeps:
+            self.run(substep, plans, ws)
+            if _stops(step, ws):
+                return True
+        return False
 
     def _run_net(self, name: str, step: Any, plans: dict[str, Plan]) -> None:
         if name not in plans:
@@ -118,11 +122,13 @@ class _Runner:
 
 
 def _net_names(step: Any) -> Iterator[str]:
+    """Nets that a step runs in the workspace it runs in: not those of substeps with their own."""
     yield from step.network
     if step.report_net:
         yield step.report_net
     for substep in step.substep:
-        yield from _net_names(substep)
+        if not substep.create_workspace:
+            yield from _net_names(substep)
 
 
 def _stops(step: Any, ws: Workspace) -> bool:

@@ -25,8 +25,7 @@ def arg_scope(
 
     Blocks may be nested; an argument given in a call wins, then the innermost block.
     """
-    many = isinstance(single_helper_or_list, list)
-    helpers = single_helper_or_list if many else [single_helper_or_list]
+    helpers = single_helper_or_list if isinstance(single_helper_or_list, list) else [single_helper_or_list]
     if not all(callable(helper) for helper in helpers):
         raise TypeError("brew.arg_scope takes one helper function, or a list of them.")
     outer = get_current_scope()

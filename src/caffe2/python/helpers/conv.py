@@ -107,7 +107,7 @@ def conv_nd(model: Any, *args: Any, order: str = "NCHW", **kwargs: Any) -> Any:
     """Like `conv`, in as many dimensions as ``kernel`` has sizes; NCHW only."""
     if order != "NCHW":
         raise ArgumentError(f"brew.conv_nd: order must be NCHW; got '{order}'.")
-    return _convolution(model, True, *args, order=order, **kwargs)
+    return _convolution(model, True, *args, **{**kwargs, "order": order})
 
 
 def conv_transpose(

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from freshpot.engine.blob import EMPTY, Blob
+from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, NetError, near_matches
 from freshpot.net import registry
@@ -173,7 +174,7 @@ class Plan:
 
     def _run_fast(self) -> None:
         if self._flat is None:
-            self._flat = _flat_function(self.steps, self.workspace)
+            self._flat = _FlatWriter(self.steps, self.workspace).write()
         try:
             self._flat()
         except Exception as error:
@@ -218,37 +219,76 @@ class Plan:
         return [s / runs for s in spent]
 
 
-def _flat_function(steps: Sequence[Step], workspace: Workspace) -> Callable[[], None]:
-    """One function with one line a step; line n + 2 of its source is step n."""
-    names: dict[str, Any] = {"ws": workspace}
-    blob_names: dict[int, str] = {}
+class _FlatWriter:
+    """Writes a plan's flat function; line n + 2 of its source is step n."""
 
-    def value_of(blob: Blob) -> str:
-        name = blob_names.setdefault(id(blob), f"b{len(blob_names)}")
-        names[name] = blob
+    def __init__(self, steps: Sequence[Step], workspace: Workspace) -> None:
+        self._steps = steps
+        self._names: dict[str, Any] = {"ws": workspace, "first": _first, "Deferred": Deferred}
+        self._blob_names: dict[int, str] = {}
+        self._read = {id(blob) for step in steps for blob in step.inputs}
+        #: what this plan writes afresh in every run; all else may change behind its back
+        self._fresh: set[int] = set()
+
+    def write(self) -> Callable[[], None]:
+        """Compile the function."""
+        lines = ["def run():"]
+        for i, step in enumerate(self._steps):
+            lines.append("    " + self._line(i, step))
+            in_place = {id(b) for b in step.inputs}
+            self._fresh.update(id(b) for b in step.outputs if id(b) not in in_place)
+        lines.append("    return None")
+        exec(compile("\n".join(lines), "<plan>", "exec"), self._names)
+        return self._names["run"]
+
+    def _value(self, blob: Blob) -> str:
+        name = self._blob_names.setdefault(id(blob), f"b{len(self._blob_names)}")
+        self._names[name] = blob
         return f"{name}.value"
 
-    lines = ["def run():"]
-    for i, step in enumerate(steps):
+    def _line(self, i: int, step: Step) -> str:
+        names = self._names
         names[f"k{i}"] = step.kernel
         if step.operator.run is not None:
             names[f"i{i}"], names[f"o{i}"] = step.inputs, step.outputs
-            lines.append(f"    k{i}(ws, i{i}, o{i})")
-            continue
-        call = f"k{i}({', '.join(value_of(b) for b in step.inputs)})"
-        targets = [value_of(b) for b in step.outputs]
-        if len(targets) == 0:
-            lines.append(f"    {call}")
-        elif len(targets) == 1 and len(step.operator.outputs) == 1 and not step.operator.outputs[0].many:
-            lines.append(f"    {targets[0]} = {call}")
-        else:
-            lines.append(
-                f"    {', '.join(targets)}{',' if len(targets) == 1 else ''} = first({call}, {len(targets)})"
-            )
-    lines.append("    return None")
-    names["first"] = _first
-    exec(compile("\n".join(lines), "<plan>", "exec"), names)
-    return names["run"]
+            return f"k{i}(ws, i{i}, o{i})"
+        inputs = [self._value(b) for b in step.inputs]
+        if self._last_is_for_nobody(step):
+            return self._deferring_line(i, step, inputs)
+        return self._call(f"k{i}", inputs, step, step.outputs)
+
+    def _call(self, kernel: str, inputs: list[str], step: Step, outputs: Sequence[Blob]) -> str:
+        call = f"{kernel}({', '.join(inputs)})"
+        targets = [self._value(b) for b in outputs]
+        if not targets:
+            return call
+        if len(targets) == 1 and len(step.operator.outputs) == 1 and not step.operator.outputs[0].many:
+            return f"{targets[0]} = {call}"
+        comma = "," if len(targets) == 1 else ""
+        return f"{', '.join(targets)}{comma} = first({call}, {len(targets)})"
+
+    def _last_is_for_nobody(self, step: Step) -> bool:
+        """True if the last output costs work that nobody in this net needs (the data's gradient)."""
+        if not step.operator.skips_unasked or len(step.outputs) < 2:
+            return False
+        last = step.outputs[-1]
+        writers = sum(blob is last for other in self._steps for blob in other.outputs)
+        return id(last) not in self._read and writers == 1
+
+    def _deferring_line(self, i: int, step: Step, inputs: list[str]) -> str:
+        """Compute all outputs but the last, and leave that to be computed if somebody looks at it."""
+        op = step.operator.op
+        shorter = replace(op, outputs=op.outputs[:-1])
+        self._names[f"k{i}s"] = type(step.operator)(shorter, step.operator.device).kernel
+        last = step.outputs[-1]
+        last.allow_deferred()
+        overwritten = {id(b) for other in self._steps for b in other.inputs if b in other.outputs}
+        kept = [
+            value if id(blob) in self._fresh and id(blob) not in overwritten else f"{value}.clone()"
+            for value, blob in zip(inputs, step.inputs, strict=True)
+        ]
+        deferred = f"Deferred(k{i}, {len(step.outputs) - 1}, ({', '.join(kept)},))"
+        return f"{self._call(f'k{i}s', inputs, step, step.outputs[:-1])}; {self._value(last)} = {deferred}"
 
 
 def _first(made: Any, count: int) -> Any:

@@ -111,11 +111,13 @@ class Helpers:
             }
 
         def add(*args: Any, **kwargs: Any) -> Any:
-            indices: dict[str, Any] = {
+            arguments: dict[str, Any] = {
                 "grad_output_indices": grad_output_indices or [],
                 "grad_input_indices": grad_input_indices or [],
+                **kwargs,
+                **function,
             }
-            return self._self()._CreateAndAddToSelf("Python", *args, **indices, **kwargs, **function)
+            return self._self()._CreateAndAddToSelf("Python", *args, **arguments)
 
         return add
 

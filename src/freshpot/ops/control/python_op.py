@@ -72,6 +72,19 @@ def _failed(error: Exception, op: Op) -> Exception:
     return kind(message, op=str(op))
 
 
+def _rule(maker: GradientMaker) -> list[Op]:
+    op = maker.op
+
+    def chosen(argument: str, count: int) -> list[int]:
+        given: Any = op.args.get(argument)
+        return given or list(range(count))
+
+    outs = chosen("grad_output_indices", len(op.outputs))
+    ins = chosen("grad_input_indices", len(op.inputs))
+    inputs = [*op.inputs, *op.outputs, *(maker.GO(i) for i in outs)]
+    return [maker.new(f"{op.type}Gradient", inputs, [maker.GI(i) for i in ins])]
+
+
 class Python(Operator):
     """Calls a Python function with lists of the input and output tensors: f(inputs, outputs).
 
@@ -94,6 +107,7 @@ class Python(Operator):
         Arg("grad_input_indices", [int], [], "inputs that have gradients; all if empty"),
     )
     inplace = ANY_PAIR
+    gradient_rule = staticmethod(_rule)
 
     def setup(self) -> None:
         self.function, self.with_workspace = self._find()
@@ -134,14 +148,6 @@ class Python(Operator):
         for view in made:
             view.move_to(self.device)
 
-    @staticmethod
-    def gradient_rule(maker: GradientMaker) -> list[Op]:
-        op = maker.op
-        outs = op.args.get("grad_output_indices") or range(len(op.outputs))
-        ins = op.args.get("grad_input_indices") or range(len(op.inputs))
-        inputs = [*op.inputs, *op.outputs, *(maker.GO(i) for i in outs)]  # type: ignore[union-attr]
-        return [maker.new(f"{op.type}Gradient", inputs, [maker.GI(i) for i in ins])]  # type: ignore[union-attr]
-
 
 class PythonGradient(Python):
     """Calls the gradient of a Python function: grad_f(inputs + outputs + output gradients, input gradients).
@@ -150,7 +156,7 @@ class PythonGradient(Python):
     Source:   caffe2/python/pybind_state.h (PythonGradientOp)
     """
 
-    gradient_rule = None
+    gradient_rule = None  # type: ignore[assignment]
     no_gradient = "it is itself a gradient"
 
     def _find(self) -> tuple[Function, bool]:
@@ -162,4 +168,4 @@ class PythonGradient(Python):
                 f"the function '{self.token}' was registered without a gradient; give grad_f to net.Python.",
                 ArgumentError,
             )
-        return functions.backward, functions.pass_workspace  # type: ignore[return-value]
+        return functions.backward, functions.pass_workspace

@@ -192,26 +192,27 @@ def _forward_small(cell: Cell, trace: Trace, W: Tensor) -> None:
     scale[:, 3 * D :] = 1.0
     offset = 1.0 - scale
     product, added = np.empty_like(gates[0]), np.empty_like(tanh_c[0])
-    parts = zip(*(active[..., k * D : (k + 1) * D] for k in range(4)), strict=True)
+    parts = (active[..., k * D : (k + 1) * D] for k in range(4))
+    rows = zip(gates, active, *parts, hidden[1:], cells[1:], tanh_c, strict=True)
+    dot, add, multiply, tanh = np.dot, np.add, np.multiply, np.tanh
     h, c = hidden[0], cells[0]
-    for t, (i, f, o, g) in enumerate(parts):
-        gate, act, h_next, c_next, squashed = gates[t], active[t], hidden[t + 1], cells[t + 1], tanh_c[t]
-        np.dot(h, W_t, out=product)
-        np.add(gate, product, out=gate)
+    for t, (gate, act, i, f, o, g, h_next, c_next, squashed) in enumerate(rows):
+        dot(h, W_t, out=product)
+        add(gate, product, out=gate)
         if cell.forget_bias:
             np.copyto(act, gate)
             act[:, D : 2 * D] += np.float32(cell.forget_bias)
-            np.multiply(act, scale, out=act)
+            multiply(act, scale, out=act)
         else:
-            np.multiply(gate, scale, out=act)
-        np.tanh(act, out=act)
-        np.multiply(act, scale, out=act)
-        np.add(act, offset, out=act)
-        np.multiply(f, c, out=c_next)
-        np.multiply(i, g, out=added)
-        np.add(c_next, added, out=c_next)
-        np.tanh(c_next, out=squashed)
-        np.multiply(squashed, o, out=h_next)
+            multiply(gate, scale, out=act)
+        tanh(act, out=act)
+        multiply(act, scale, out=act)
+        add(act, offset, out=act)
+        multiply(f, c, out=c_next)
+        multiply(i, g, out=added)
+        add(c_next, added, out=c_next)
+        tanh(c_next, out=squashed)
+        multiply(squashed, o, out=h_next)
         if trace.mask is not None:
             states = ((trace.hidden[t + 1], trace.hidden[t]), (trace.cell[t + 1], trace.cell[t]))
             _stop(trace.mask[t], cell.drop_states, *states)
@@ -325,20 +326,21 @@ def _backward_small(
     to_hidden, to_gates, forgets = (factor.numpy() for factor in factors)
     more_h, more_c, ended = (None if x is None else x.numpy() for x in (*more, over))
     blocks, outs, to_out = flat.reshape(T, N, 4, D), flat[..., 2 * D : 3 * D], to_gates[:, :, 2]
+    dot, add, multiply = np.dot, np.add, np.multiply
     for t in reversed(range(T)):
-        dcell = np.multiply(dh, to_hidden[t])
-        np.add(dcell, dc, out=dcell)
-        np.multiply(to_gates[t], dcell[:, None], out=blocks[t])
-        np.multiply(to_out[t], dh, out=outs[t])
-        dc = np.multiply(dcell, forgets[t], out=dcell)
-        before = np.dot(flat[t], weight)
+        dcell = multiply(dh, to_hidden[t])
+        add(dcell, dc, out=dcell)
+        multiply(to_gates[t], dcell[:, None], out=blocks[t])
+        multiply(to_out[t], dh, out=outs[t])
+        dc = multiply(dcell, forgets[t], out=dcell)
+        before = dot(flat[t], weight)
         if ended is not None:
             before += ended[t] * dh
         dh = before
         if t and more_h is not None:
-            np.add(dh, more_h[t - 1], out=dh)
+            add(dh, more_h[t - 1], out=dh)
         if t and more_c is not None:
-            np.add(dc, more_c[t - 1], out=dc)
+            add(dc, more_c[t - 1], out=dc)
     return torch.from_numpy(dh), torch.from_numpy(dc)
 
 

@@ -129,6 +129,10 @@ __all__ = [
     "workspace",
 ]
 
+# Programs see where a class comes from, in what they print and pickle: here, as in the original.
+for _public in (BlobReference, ExecutionStep, GradientRegistry, GradientSlice, IR, Net, Plan):
+    _public.__module__ = __name__
+
 DeviceScope = scope.DeviceScope
 NameScope = scope.NameScope
 

@@ -10,6 +10,7 @@ import os
 import threading
 from typing import Any
 
+from caffe2.python._errors import require
 from freshpot.engine import Workspace
 from freshpot.errors import NetError, near_matches
 
@@ -91,8 +92,6 @@ def blob_name(name: Any) -> str:
         return name
     if isinstance(name, bytes):
         return name.decode("utf-8")
-    from caffe2.python._errors import require
-
     require(
         type(name).__name__ == "BlobReference",
         f"a blob is named by text or a BlobReference, got {type(name).__name__}.",

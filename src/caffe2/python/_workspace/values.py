@@ -18,7 +18,7 @@ from freshpot.engine.workspace import own_copy
 from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError, near_matches
 from freshpot.formats.blob_proto import Int8Tensor, deserialize_blob, serialize_blob
 from freshpot.formats.tensor_proto import tensor_from_proto
-from freshpot.ops.dtypes import TORCH, describe, name_of
+from freshpot.ops.dtypes import TORCH, describe
 from freshpot.ops.quantized_tensor import QuantizedTensor
 
 
@@ -131,6 +131,3 @@ def deserialize(ws: Workspace, name: str, data: bytes) -> None:
 def spec(value: Any) -> tuple[tuple[int, ...], torch.dtype] | None:
     """Shape and type of a tensor; None for other things."""
     return (tuple(value.shape), value.dtype) if isinstance(value, torch.Tensor) else None
-
-
-__all__ = ["deserialize", "feed", "fetch", "find", "name_of", "serialize", "size_in_bytes", "spec"]

@@ -5,6 +5,7 @@ Owned here: what a blob holds and how it is shared with the user. Who calls it: 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,12 @@ class Blob:
         """True if the user may hold a view of its memory."""
         return False
 
+    def allow_deferred(self) -> None:
+        """Let plans write a `Deferred` here from now on; nobody who reads will notice."""
+        self._memory = self.value
+        del self.value
+        self.__class__ = LazyBlob
+
     def share(self) -> np.ndarray:
         """A numpy view of the blob's memory, valid as long as shape and type of the blob stay.
 
@@ -54,6 +61,57 @@ class Blob:
         """
         self._memory = self.value.contiguous()
         del self.value
+        self.__class__ = PinnedBlob
+        return self._memory.numpy()
+
+
+class Deferred:
+    """A value that is computed when somebody looks at it: a kernel and what it is called with.
+
+    What it is called with must not change until then, so whoever defers gives copies of what might.
+    """
+
+    __slots__ = ("_inputs", "_kernel", "_output")
+
+    def __init__(self, kernel: Callable[..., Any], output: int, inputs: tuple[Any, ...]) -> None:
+        self._kernel = kernel
+        self._output = output
+        self._inputs = inputs
+
+    def compute(self) -> Any:
+        """The value."""
+        with torch.no_grad():
+            return self._kernel(*self._inputs)[self._output]
+
+
+class LazyBlob(Blob):
+    """A blob that a plan may leave to be computed when somebody looks (`Deferred`).
+
+    A blob becomes one in place (`Blob.allow_deferred`); reading ``value`` always gives a value.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:
+        found = self._memory
+        if isinstance(found, Deferred):
+            found = self._memory = found.compute()
+        return found
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        self._memory = new
+
+    @property
+    def empty(self) -> bool:
+        return self._memory is EMPTY
+
+    def allow_deferred(self) -> None:
+        """It does already."""
+
+    def share(self) -> np.ndarray:
+        self._memory = self.value.contiguous()
         self.__class__ = PinnedBlob
         return self._memory.numpy()
 
@@ -75,6 +133,8 @@ class PinnedBlob(Blob):
         memory = self._memory
         if new is memory:
             return
+        if isinstance(new, Deferred):
+            new = new.compute()
         if (
             isinstance(new, torch.Tensor)
             and isinstance(memory, torch.Tensor)
@@ -89,6 +149,9 @@ class PinnedBlob(Blob):
     @property
     def pinned(self) -> bool:
         return True
+
+    def allow_deferred(self) -> None:
+        """Nothing to do: a pinned blob computes at once what it is given."""
 
     def share(self) -> np.ndarray:
         return self._memory.numpy()

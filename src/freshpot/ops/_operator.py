@@ -81,6 +81,8 @@ class Operator:
     no_gradient: ClassVar[str] = "the original defines none either"
     #: True where the gradient simply does not flow: asking for it yields none instead of an error
     gradient_stops: ClassVar[bool] = False
+    #: True if the kernel does no work for outputs (the last ones) that the net leaves out
+    skips_unasked: ClassVar[bool] = False
     #: where it comes from: the original's file, a paper
     source: ClassVar[str] = ""
 

@@ -93,6 +93,7 @@ class ConvolutionGradient(Convolution, abstract=True):
 
     inputs = (Port("X", FLOAT), Port("W", FLOAT), Port("dY", FLOAT, optional=True))
     outputs = (Port("dW"), Port("db", optional=True), Port("dX", optional=True))
+    skips_unasked = True
     gradient_rule = None
     no_gradient = "it is itself a gradient"
 

@@ -93,6 +93,9 @@ class Layer:
 
     _layer: NetLayer | None = None
 
+    def __init__(self, layer_param: Any = None) -> None:
+        """Nets make Python layers with their LayerParameter; a class that overrides this takes it too."""
+
     @classmethod
     def _of(cls, layer: NetLayer) -> Layer:
         made = cls.__new__(cls)

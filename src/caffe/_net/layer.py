@@ -158,13 +158,31 @@ class Lowering:
         self._layer.constants[self.temp(name)] = value
         return self.temp(name)
 
+    def state(self, name: str, shape: Sequence[int]) -> str:
+        """A blob of this layer's own that keeps its value from run to run; zeros at first; returns its name."""
+        cell = self.workspace.create(self.temp(name))
+        if cell.empty or tuple(cell.value.shape) != tuple(shape):
+            cell.value = torch.zeros(tuple(shape))
+        self._layer.constants[self.temp(name)] = cell.value
+        return self.temp(name)
+
+    def kept_bottom(self) -> str:
+        """Bottom 0, or a copy of it where the layer runs in place: for operators whose gradient needs it."""
+        if self.bottom[0] not in self.top:
+            return self.bottom[0]
+        return self.op("Copy", self.bottom[:1], [self.temp("bottom")])[0]
+
     def no_gradient_for(self, *bottoms: int) -> None:
         """Refuse a backward pass that wants a gradient of these bottoms (labels and such)."""
         self._layer.without_gradient = bottoms
 
-    def host(self, forward: Host, backward: HostBackward | None = None) -> None:
-        """Let Python functions do the work. ``backward`` is given which bottoms want a diff."""
+    def host(self, forward: Host, backward: HostBackward | None = None, reshape: Host | None = None) -> None:
+        """Let Python functions do the work. ``backward`` is given which bottoms want a diff.
+
+        ``reshape`` is called before each forward pass instead of lowering again where shapes changed.
+        """
         self._layer.host_forward, self._layer.host_backward = forward, backward
+        self._layer.host_reshape = reshape
 
     def shape_top(self, i: int, shape: Sequence[int]) -> None:
         """Set the shape of top i (needed only where no operator makes it)."""
@@ -217,6 +235,7 @@ class Layer:
         self.without_gradient: tuple[int, ...] = kind.not_forced
         self.host_forward: Host | None = None
         self.host_backward: HostBackward | None = None
+        self.host_reshape: Host | None = None
         self._check_counts()
         self._check_engine()
 
@@ -302,7 +321,9 @@ class Layer:
 
     def reshape(self) -> None:
         """Make the operators again if a bottom's shape changed."""
-        if self._lowered_for != [b.dims for b in self.bottoms]:
+        if self.host_reshape is not None:
+            self.host_reshape()
+        elif self._lowered_for != [b.dims for b in self.bottoms]:
             self.lower()
 
     # ---- running -------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Called by Caffe's Data layer, by Caffe2's image operators, and by whoever writes
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +21,42 @@ _DATUM = protobuf.load("caffe2_legacy").CaffeDatum  # caffe.Datum has the same f
 _NUMBERS = {field.number: name for name, field in _DATUM.DESCRIPTOR.fields_by_name.items()}
 
 
-def datum_decoder() -> RecordDecoder:
+#: (compressed image, where it stands) -> (C, H, W)
+ImageDecoder: TypeAlias = Callable[[bytes, "str | None"], NDArray[Any]]
+
+
+def datum_decoder(decode_image: ImageDecoder | None = None) -> RecordDecoder:
     """A decoder of Datum records into [images, labels]; keep it for all batches of one database.
 
     Shapes: images (N, C, H, W), uint8, or float32 where the records hold float_data; labels (N,) int32.
+    ``decode_image`` turns compressed images into arrays; without it they are refused.
     """
-    return RecordDecoder(_parse, _find_slots)
+
+    def parse(value: bytes, where: str) -> list[NDArray[Any]]:
+        datum = protobuf.parse_message(_DATUM, value, where=where)
+        return [
+            datum_to_array(datum, where=where, decode_image=decode_image),
+            np.array(datum.label, np.int32),
+        ]
+
+    return RecordDecoder(parse, _find_slots)
 
 
-def datum_to_array(datum: Any, *, where: str | None = None) -> NDArray[Any]:
+def datum_to_array(
+    datum: Any, *, where: str | None = None, decode_image: ImageDecoder | None = None
+) -> NDArray[Any]:
     """The image of a Datum (of either package): (C, H, W) uint8, or float32 from float_data.
 
     Raises:
         FormatError: data and shape disagree.
-        NotSupportedError: the image is compressed.
+        NotSupportedError: the image is compressed, and there is no ``decode_image``.
     """
     if datum.encoded:
-        raise NotSupportedError(f"{where or 'datum'}: compressed images (encoded: true) are not decoded here")
+        if decode_image is None:
+            raise NotSupportedError(
+                f"{where or 'datum'}: compressed images (encoded: true) are not decoded here"
+            )
+        return decode_image(datum.data, where)
     shape = (datum.channels, datum.height, datum.width)
     if datum.data:
         elements: NDArray[Any] = np.frombuffer(datum.data, np.uint8)
@@ -62,18 +82,13 @@ def array_to_datum(image: NDArray[Any], label: int | None = None) -> bytes:
     return datum.SerializeToString()
 
 
-def _parse(value: bytes, where: str) -> list[NDArray[Any]]:
-    datum = protobuf.parse_message(_DATUM, value, where=where)
-    return [datum_to_array(datum, where=where), np.array(datum.label, np.int32)]
-
-
 def _find_slots(value: bytes) -> list[Slot] | None:
     fields = list(wire.scan_fields(value))
     at = {_NUMBERS.get(field.number, ""): field for field in fields}
-    if len(at) != len(fields) or at.keys() != {"channels", "height", "width", "data", "label"}:
+    if len(at) != len(fields) or at.keys() - {"encoded"} != {"channels", "height", "width", "data", "label"}:
         return None
     datum = protobuf.parse_message(_DATUM, value)
-    if not datum.data:
+    if not datum.data or datum.encoded:
         return None
     shape = (datum.channels, datum.height, datum.width)
     image, label = at["data"], at["label"]

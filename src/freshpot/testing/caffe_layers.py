@@ -10,11 +10,13 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from freshpot.errors import FreshpotError
@@ -68,17 +70,23 @@ def run_case(case: LayerCase) -> str | None:
 
 @contextlib.contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
-    """The cases name auxiliary files relative to their folder, and Python layers in ``aux``."""
+    """An empty folder with ``aux`` in it, which the cases name; Python layers are found there.
+
+    Layers write here, not beside the recorded data.
+    """
     before, path, strict = os.getcwd(), list(sys.path), os.environ.get("FRESHPOT_STRICT_DEVICE")
     os.environ["FRESHPOT_STRICT_DEVICE"] = (
         "1"  # recorded with a build without CUDA, which refuses to stand in
     )
-    os.chdir(folder)
+    work = tempfile.TemporaryDirectory()
+    os.symlink(folder / "aux", Path(work.name) / "aux")
+    os.chdir(work.name)
     sys.path.insert(0, str(folder / "aux"))
     try:
         yield
     finally:
         os.chdir(before)
+        work.cleanup()
         sys.path[:] = path
         os.environ.pop("FRESHPOT_STRICT_DEVICE")
         if strict is not None:
@@ -95,7 +103,9 @@ def _must_refuse(case: LayerCase) -> str | None:
     stage = case.spec.get("stage", "load")
     try:
         net = _make(case)
-        if stage != "load":
+        if case.type == "MemoryData" and case.spec.get("raises"):  # not refused by the net, but by this call
+            net.set_input_arrays(*(np.zeros((4, *shape), np.float32) for shape in ((2, 2, 2), ())))
+        for _ in range(case.spec.get("iterations", 1) if stage != "load" else 0):
             _feed(net, case)
             net.forward()
         if stage == "backward":
@@ -152,7 +162,18 @@ def _run(case: LayerCase) -> str | None:
             wrong := differs(layer.blobs[i].data, arrays[f"param_after/{i}"])
         ):
             return f"param_after/{i}: {wrong}"
+    if wrong := _files(case):
+        return wrong
     return _backward(net, case, index, layer) if spec.get("backward") else None
+
+
+def _files(case: LayerCase) -> str | None:
+    """What HDF5Output wrote."""
+    for key in [key for key in case.arrays if key.startswith("file/")]:
+        with h5py.File("out_test.h5", "r") as file:
+            if wrong := differs(file[key.removeprefix("file/")][()], case.arrays[key]):
+                return f"{key}: {wrong}"
+    return None
 
 
 def _tops(net: Any, case: LayerCase, prefix: str) -> str | None:

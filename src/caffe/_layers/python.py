@@ -1,0 +1,112 @@
+"""Layers that users write in Python: classes derived from `caffe.Layer`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+from caffe._net.layer import Layer as NetLayer
+from caffe._net.layer import Lowering, layer
+from caffe.pycaffe import Blob, BlobVec, Layer, RawBlobVec
+from freshpot.errors import ArgumentError, FreshpotError, near_matches
+
+
+class _Python:
+    """The user's layer object, and its blobs as pycaffe shows them."""
+
+    def __init__(self, low: Lowering) -> None:
+        self._owner = low.layer
+        p = low.param.python_param
+        with self._noted(p.layer):
+            made = find_class(low)(low.param)
+        if not isinstance(made, Layer):
+            low.refuse(
+                f"{p.module}.{p.layer} makes a {type(made).__name__}, not a caffe.Layer.", ArgumentError
+            )
+        made._blobs = BlobVec(add=self._add_blob)
+        made.param_str, made.phase = p.param_str, low.param.phase  # type: ignore[attr-defined]
+        #: what `net.layers` shows
+        self.python_layer = made
+        self._bottom = RawBlobVec(Blob(b) for b in self._owner.bottoms)
+        self._top = RawBlobVec(Blob(b) for b in self._owner.tops)
+
+    def _add_blob(self, *shape: int) -> Blob:
+        blobs = self._owner.blobs
+        self._owner.weight(len(blobs), tuple(int(n) for n in shape), None)
+        return Blob(blobs[-1])
+
+    def setup(self) -> None:
+        """Call the user's setup, then reshape; parameters can be added only here."""
+        with self._noted("setup"):
+            self.python_layer.setup(self._bottom, self._top)
+        self.python_layer.blobs._add = None
+        self.reshape()
+
+    def reshape(self) -> None:
+        """Call the user's reshape, as before every forward pass."""
+        with self._noted("reshape"):
+            self.python_layer.reshape(self._bottom, self._top)
+
+    def forward(self) -> None:
+        """Call the user's forward."""
+        with self._noted("forward"):
+            self.python_layer.forward(self._bottom, self._top)  # type: ignore[attr-defined]
+
+    def backward(self, propagate_down: list[bool]) -> None:
+        """Call the user's backward."""
+        with self._noted("backward"):
+            self.python_layer.backward(self._top, list(propagate_down), self._bottom)  # type: ignore[attr-defined]
+
+    @contextlib.contextmanager
+    def _noted(self, method: str) -> Iterator[None]:
+        """Let the user's exceptions out as they are, as the original does, with a note where they arose."""
+        try:
+            yield
+        except FreshpotError:
+            raise
+        except Exception as error:
+            _add_note(
+                error, f"in {method} of layer '{self._owner.name}' (Python), {_class_name(self._owner)}"
+            )
+            raise
+
+
+def _add_note(error: Exception, note: str) -> None:
+    if hasattr(error, "add_note"):  # Python 3.11
+        error.add_note(note)
+
+
+def _class_name(owner: NetLayer) -> str:
+    p = owner.param.python_param
+    return f"{p.module}.{p.layer}"
+
+
+def find_class(low: Lowering) -> Any:
+    """The class that python_param names.
+
+    Raises:
+        ArgumentError: no such module, or no such class in it.
+    """
+    p = low.param.python_param
+    try:
+        module = importlib.import_module(p.module)
+    except ImportError as error:
+        raise ArgumentError(
+            f"module '{p.module}' cannot be imported: {error}. Is its folder on PYTHONPATH?"
+        ) from error
+    except ValueError as error:
+        raise ArgumentError("python_param names no module.") from error
+    if not hasattr(module, p.layer):
+        classes = [name for name in vars(module) if isinstance(getattr(module, name), type)]
+        raise ArgumentError(f"module '{p.module}' has no class '{p.layer}'.{near_matches(p.layer, classes)}")
+    return getattr(module, p.layer)
+
+
+@layer("Python", bottoms=(0, None), tops=(0, None))
+def python(low: Lowering) -> None:
+    state = _Python(low)
+    low.layer.state = state
+    state.setup()
+    low.host(state.forward, state.backward, state.reshape)

@@ -1,0 +1,1 @@
+"""The fields behind `caffe2.python.schema`."""

@@ -92,6 +92,7 @@ class Layer:
     """A layer of a net; Python layers derive from it."""
 
     _layer: NetLayer | None = None
+    _blobs: BlobVec
 
     def __init__(self, layer_param: Any = None) -> None:
         """Nets make Python layers with their LayerParameter; a class that overrides this takes it too."""

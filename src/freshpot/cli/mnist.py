@@ -115,7 +115,7 @@ def split_digest(split: Any) -> str:
     """A few hex digits that tell one data set from another."""
     import zlib
 
-    return f"{zlib.crc32(split.labels.tobytes(), zlib.crc32(np.ascontiguousarray(split.images))):08x}"
+    return f"{zlib.crc32(split.labels.tobytes(), zlib.crc32(split.images.tobytes())):08x}"
 
 
 def _train(job: Any, steps: int, args: argparse.Namespace) -> float | None:

@@ -112,7 +112,7 @@ class LazyBlob(Blob):
 
     def share(self) -> np.ndarray:
         self._memory = self.value.contiguous()
-        self.__class__ = PinnedBlob
+        self.__class__ = PinnedBlob  # type: ignore[assignment]
         return self._memory.numpy()
 
 

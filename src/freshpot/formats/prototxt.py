@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf import text_format
+from google.protobuf import text_encoding, text_format
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
 
 from freshpot.errors import FormatError, near_matches
 
@@ -82,7 +81,7 @@ class TextMessage:
         return [f"line {line}: {name}" for line, name in sorted(found)]
 
 
-def parse_prototxt(text: str, message: Message, path: object = None) -> TextMessage:
+def parse_prototxt(text: str, message: Any, path: object = None) -> TextMessage:
     """Fill ``message`` from text; fields that it does not know are kept in the result.
 
     Raises:
@@ -152,7 +151,7 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise self.fail(f"messages are nested more than {MAX_DEPTH} deep")
         opened = self.line
-        made = []
+        made: list[Field] = []
         while self.now is not None:
             if close is not None and self.take(close):
                 return made
@@ -263,7 +262,7 @@ class _Reader:
 
 def _repeated(descriptor: FieldDescriptor) -> bool:
     flag = getattr(descriptor, "is_repeated", None)
-    return descriptor.label == FieldDescriptor.LABEL_REPEATED if flag is None else bool(flag)
+    return descriptor.label == FieldDescriptor.LABEL_REPEATED if flag is None else bool(flag)  # type: ignore[attr-defined]
 
 
 def _group(known: Any, name: str) -> FieldDescriptor | None:
@@ -271,7 +270,7 @@ def _group(known: Any, name: str) -> FieldDescriptor | None:
     return found if found is not None and found.type == FieldDescriptor.TYPE_GROUP else None
 
 
-def _enum_number(descriptor: FieldDescriptor, text: str) -> int | None:
+def _enum_number(descriptor: Any, text: str) -> int | None:
     values = descriptor.enum_type.values_by_name
     if text in values:
         return values[text].number
@@ -294,7 +293,7 @@ def _read_bool(_: FieldDescriptor, token: Token) -> bool:
 def _read_string(descriptor: FieldDescriptor, token: Token) -> str | bytes:
     if token.kind != "string":
         raise ValueError("not in quotes")
-    data = text_format.text_encoding.CUnescape(token.text[1:-1])
+    data = text_encoding.CUnescape(token.text[1:-1])
     return data if descriptor.type == FieldDescriptor.TYPE_BYTES else data.decode("utf-8", "replace")
 
 

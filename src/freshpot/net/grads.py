@@ -7,8 +7,9 @@ The conventions - names, order, copied arguments - are Caffe2's (caffe2/core/ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from freshpot.errors import GradientError
 from freshpot.net.op import ArgValue, Op
@@ -88,7 +89,7 @@ class GradientMaker:
         self.input_grads[i] = Sparse(indices, values)
 
     def new(
-        self, type: str, inputs: list[str], outputs: list[str], args: dict[str, ArgValue] | None = None
+        self, type: str, inputs: list[str], outputs: list[str], args: Mapping[str, Any] | None = None
     ) -> Op:
         """A gradient operator with arguments of its own.
 

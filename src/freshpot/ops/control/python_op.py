@@ -156,7 +156,7 @@ class PythonGradient(Python):
     Source:   caffe2/python/pybind_state.h (PythonGradientOp)
     """
 
-    gradient_rule = None  # type: ignore[assignment]
+    gradient_rule = None
     no_gradient = "it is itself a gradient"
 
     def _find(self) -> tuple[Function, bool]:

@@ -106,7 +106,7 @@ class ConvolutionGradient(Convolution, abstract=True):
         if tuple(self.channels_second(dY).shape) != wanted:
             self.refuse(f"dY must be the gradient of Y {wanted} (N, M, space); got {tuple(dY.shape)}.")
 
-    def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:
         with_bias = not self.no_bias
         with_input = self.num_outputs > 1 + with_bias
         images, filters = self.channels_second(X), self.channels_second(W)

@@ -98,7 +98,7 @@ class LocallyConnectedGradient(LocallyConnected, abstract=True):
     gradient_rule = None
     no_gradient = "it is itself a gradient"
 
-    def check(self, X: Tensor, W: Tensor, dY: Tensor) -> None:  # type: ignore[override]
+    def check(self, X: Tensor, W: Tensor, dY: Tensor) -> None:
         super().check(X, W)
         images = self.channels_second(X)
         outputs = self.layout(tuple(images.shape[2:])).outputs
@@ -106,7 +106,7 @@ class LocallyConnectedGradient(LocallyConnected, abstract=True):
         if tuple(self.channels_second(dY).shape) != wanted:
             self.refuse(f"dY must be the gradient of Y {wanted} (N, M, space); got {tuple(dY.shape)}.")
 
-    def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:
         images, dY = self.channels_second(X), self.channels_second(dY)
         layout = self.layout(tuple(images.shape[2:]))
         places = self.places(dY)

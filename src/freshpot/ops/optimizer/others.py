@@ -120,7 +120,7 @@ class SparseFtrl(Ftrl, SparseUpdate):
     must_inplace = ((0, 0), (1, 1))
     alike = ()
 
-    def kernel_inplace(  # type: ignore[override]
+    def kernel_inplace(
         self, param: Tensor, n_z: Tensor, indices: Tensor, grad: Tensor, *alpha: Tensor
     ) -> tuple[Tensor, ...]:
         inverse = self.inverse_rate(alpha)
@@ -223,7 +223,7 @@ class SparseStorm(Storm, SparseUpdate):
     must_inplace = ((0, 0), (1, 1), (2, 2))
     alike = ("param", "moment")
 
-    def kernel_inplace(  # type: ignore[override]
+    def kernel_inplace(
         self, param: Tensor, m: Tensor, total: Tensor, grad: Tensor, indices: Tensor, lr: Tensor
     ) -> Any:
         if indices.numel():

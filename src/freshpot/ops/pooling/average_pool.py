@@ -87,7 +87,7 @@ class AveragePoolingGradient(AveragePooling, abstract=True):
     no_gradient = "it is itself a gradient"
     check: ClassVar[Any] = Pool.check_gradient
 
-    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
         X, dY = self.channels_second(X), self.channels_second(dY)
         if self.global_pooling:
             return self.in_order((dY / X.shape[2:].numel()).expand(X.shape).contiguous())

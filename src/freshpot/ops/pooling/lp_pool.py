@@ -49,7 +49,7 @@ class LpPoolGradient(LpPool):
     no_gradient = "it is itself a gradient"
     check: ClassVar[Any] = Pool.check_gradient
 
-    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
         X, Y, dY = (self.channels_second(t) for t in (X, Y, dY))
         slope = X if self.p == 2 else X * X.abs().pow_(self.p - 2)
         shares = dY * Y.pow(1.0 - self.p)

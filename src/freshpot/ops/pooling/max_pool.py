@@ -54,7 +54,7 @@ class MaxPoolingGradient(MaxPooling, abstract=True):
     no_gradient = "it is itself a gradient"
     check: ClassVar[Any] = Pool.check_gradient
 
-    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
         X, Y, dY = (self.channels_second(t) for t in (X, Y, dY))
         if self.global_pooling:
             return self.in_order(torch.eq(X, Y) * dY)

@@ -52,7 +52,7 @@ class MaxPoolWithIndexGradient(Pool):
     outputs = (Port("dX"),)
     no_gradient = "it is itself a gradient"
 
-    def check(self, X: Tensor, dY: Tensor, Index: Tensor) -> None:  # type: ignore[override]
+    def check(self, X: Tensor, dY: Tensor, Index: Tensor) -> None:
         super().check(X)
         if dY.shape != Index.shape or dY.shape[:2] != X.shape[:2]:
             self.refuse(f"dY {tuple(dY.shape)} and Index {tuple(Index.shape)} must be as pooled from X.")

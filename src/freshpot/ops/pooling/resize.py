@@ -114,7 +114,7 @@ class ResizeNearestGradient(_Resize):
     gradient_rule = None
     no_gradient = "it is itself a gradient"
 
-    def check(self, dY: Tensor, X: Tensor, scales: Tensor | None = None) -> None:  # type: ignore[override]
+    def check(self, dY: Tensor, X: Tensor, scales: Tensor | None = None) -> None:
         super().check(X, scales)
         if self.channels_second(dY).shape[:2] != self.channels_second(X).shape[:2]:
             self.refuse(f"dY {tuple(dY.shape)} must have batch and channels of X {tuple(X.shape)}.")
@@ -168,11 +168,11 @@ class UpsampleBilinearGradient(UpsampleBilinear):
         if self.num_inputs < 2:
             self.refuse("it takes the gradient of Y, and X.", ArityError)
 
-    def check(self, dY: Tensor, X: Tensor, scales: Tensor | None = None) -> None:  # type: ignore[override]
+    def check(self, dY: Tensor, X: Tensor, scales: Tensor | None = None) -> None:
         super().check(X, scales)
         if dY.shape[:2] != X.shape[:2]:
             self.refuse(f"dY {tuple(dY.shape)} must have batch and channels of X {tuple(X.shape)}.")
 
-    def kernel(self, dY: Tensor, X: Tensor, scales: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def kernel(self, dY: Tensor, X: Tensor, scales: Tensor | None = None) -> Tensor:
         size = list(dY.shape[2:])
         return torch.ops.aten.upsample_bilinear2d_backward(dY.contiguous(), size, list(X.shape), True)

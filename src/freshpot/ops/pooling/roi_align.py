@@ -126,7 +126,7 @@ class RoIAlignGradient(RoIAlign):
     def infer(self, X: Tensor, RoIs: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         return (torch.empty_like(X),)
 
-    def kernel(self, X: Tensor, RoIs: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, X: Tensor, RoIs: Tensor, dY: Tensor) -> Tensor:
         dX = X.new_zeros(X.shape)
         dY = self._as_read(X, RoIs, dY)
         for r, (image, rows, columns) in enumerate(self.regions(X, RoIs)):

@@ -88,12 +88,12 @@ class GRUUnitGradient(GRUUnit):
 
     def check_inputs(self, values: object) -> None:
         """Ports cannot say that an input in the middle may be left out: check the forward's inputs."""
-        self.check(*values)  # type: ignore[misc]
+        self.check(*values)
 
-    def infer(self, H_prev: Tensor, gates: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def infer(self, H_prev: Tensor, gates: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         return torch.empty_like(H_prev), torch.empty_like(gates)
 
-    def kernel(self, H_prev: Tensor, gates: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def kernel(self, H_prev: Tensor, gates: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
         dH = rest[-1]
         D = H_prev.shape[-1]
         update = torch.sigmoid(gates.narrow(-1, D, D))

@@ -108,12 +108,12 @@ class LSTMUnitGradient(LSTMUnit):
 
     def check_inputs(self, values: object) -> None:
         """Ports cannot say that an input in the middle may be left out: check the forward's inputs."""
-        self.check(*values)  # type: ignore[misc]
+        self.check(*values)
 
-    def infer(self, H_prev: Tensor, C_prev: Tensor, gates: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def infer(self, H_prev: Tensor, C_prev: Tensor, gates: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         return torch.empty_like(H_prev), torch.empty_like(C_prev), torch.empty_like(gates)
 
-    def kernel(  # type: ignore[override]
+    def kernel(
         self, H_prev: Tensor, C_prev: Tensor, gates: Tensor, *rest: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         C, dH, dC = rest[-3:]

@@ -101,7 +101,7 @@ class _WeightsToo(_Gradient, abstract=True):
 
     sparse = False
 
-    def kernel(self, weights: Tensor, dY: Tensor, by: Tensor, data: Tensor, *indices: Tensor) -> Any:  # type: ignore[override]
+    def kernel(self, weights: Tensor, dY: Tensor, by: Tensor, data: Tensor, *indices: Tensor) -> Any:
         rows = take_rows(self, data, indices[0]) if indices else data
         parts = self.segments(by, rows.shape[0])
         plain = dY.index_select(0, parts.ids)
@@ -112,7 +112,7 @@ class _WeightsToo(_Gradient, abstract=True):
 class _MaxGradient(_Gradient, abstract=True):
     """Backward of a maximum: to the elements that are the greatest."""
 
-    def kernel(self, Y: Tensor, dY: Tensor, by: Tensor, data: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, Y: Tensor, dY: Tensor, by: Tensor, data: Tensor) -> Tensor:
         parts = self.segments(by, data.shape[0])
         return torch.where(data == Y.index_select(0, parts.ids), dY.index_select(0, parts.ids), 0.0)
 
@@ -264,7 +264,7 @@ class SparseLengthsPositionalWeightedSum(_Reduce):
     )
     outputs = (Port("OUTPUT"),)
 
-    def kernel(  # type: ignore[override]
+    def kernel(
         self, data: Tensor, weight: Tensor, indices: Tensor, lengths: Tensor
     ) -> Tensor:
         rows = take_rows(self, data, indices).float()

@@ -115,7 +115,7 @@ class SparseToDenseMaskGradient(SparseToDenseMask):
 
     inputs = (Port("indices", INTS, "M"), Port("dY"), Port("lengths", INT, optional=True))
     outputs = (Port("dvalues"),)
-    gradient_rule = None  # type: ignore[assignment]
+    gradient_rule = None
     no_gradient = "it is itself a gradient"
 
     def setup(self) -> None:
@@ -124,7 +124,7 @@ class SparseToDenseMaskGradient(SparseToDenseMask):
     def check(self, *inputs: Tensor) -> None:
         """Nothing that the kernel does not see."""
 
-    def kernel(self, indices: Tensor, dY: Tensor, *lengths: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, indices: Tensor, dY: Tensor, *lengths: Tensor) -> Tensor:
         wanted, example, column, count = self.places(indices, lengths)
         rest = dY.shape[2:] if lengths else dY.shape[1:]
         dX = dY.new_zeros(indices.numel(), *rest)

@@ -82,7 +82,7 @@ class EltwiseGradient(Eltwise):
     def _count(self) -> int:
         return self.num_inputs - 2
 
-    def kernel(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def kernel(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         *Xs, Y, dY = inputs
         if self.operation == "SUM":
             return tuple(dY * factor for factor in self.factors)
@@ -90,7 +90,7 @@ class EltwiseGradient(Eltwise):
             return self._of_max(Xs, dY)
         if not self.stable_prod_grad:
             return tuple(Y / X * dY for X in Xs)
-        return tuple(math.prod([*Xs[:i], *Xs[i + 1 :]]) * dY for i in range(len(Xs)))  # type: ignore[arg-type, misc]
+        return tuple(math.prod([*Xs[:i], *Xs[i + 1 :]]) * dY for i in range(len(Xs)))
 
     def _of_max(self, Xs: list[Tensor], dY: Tensor) -> tuple[Tensor, ...]:
         """To the largest input; of equal ones to the second of the first two, else to the earlier."""
@@ -142,7 +142,7 @@ class BatchReindexGradient(BatchReindex):
     gradient_rule = None
     no_gradient = "it is itself a gradient"
 
-    def kernel(self, X: Tensor, rows: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, X: Tensor, rows: Tensor, dY: Tensor) -> Tensor:
         return torch.zeros_like(X).index_add_(0, rows.long(), dY)
 
 
@@ -179,7 +179,7 @@ class FilterGradient(Filter):
     gradient_rule = None
     no_gradient = "it is itself a gradient"
 
-    def kernel(self, X: Tensor, selector: Tensor, dY: Tensor) -> Tensor:  # type: ignore[override]
+    def kernel(self, X: Tensor, selector: Tensor, dY: Tensor) -> Tensor:
         made = torch.zeros_like(X)
         made[selector.reshape(-1) != 0] = dY
         return made

@@ -53,7 +53,7 @@ def test_records_go_through_the_workspace() -> None:
     net = core.Net("reader")
     columns = schema.Struct(("x", schema.Scalar((np.float32, 2))), ("y", np.int64))
     record = schema.NewRecord(net, columns)
-    assert [str(b) for b in record.field_blobs()] == ["reader/x", "reader/y"]
+    assert [str(b) for b in record.field_blobs()] == ["x", "y"]
     fed = [np.ones((4, 2), np.float32), np.arange(4)]
     schema.FeedRecord(record, fed)
     fetched = schema.FetchRecord(record)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from tests.conftest import SHARED, needs_shared
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core
+from conftest import SHARED, needs_shared
 
 PROGRAMS = sorted((SHARED or Path()).glob("reference/caffe2/programs/*.net.pbtxt"))
 

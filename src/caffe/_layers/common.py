@@ -1,8 +1,6 @@
-"""Layers with weights and the plumbing of nets."""
+"""What every net has: inputs and splits."""
 
 from __future__ import annotations
-
-import math
 
 from caffe._net.blob import DIFF
 from caffe._net.layer import Lowering, layer
@@ -28,13 +26,3 @@ def split(low: Lowering) -> None:
         low.workspace.link(top.name, source.data_cell)
         top.share_data(source)
     low.backward_op("Sum", [DIFF.format(top) for top in low.top], [DIFF.format(low.bottom[0])])
-
-
-@layer("InnerProduct")
-def inner_product(low: Lowering) -> None:
-    p = low.param.inner_product_param
-    axis = low.axis(p.axis)
-    K = math.prod(low.shapes[0][axis:])
-    W = low.weight((K, p.num_output) if p.transpose else (p.num_output, K), p.weight_filler)
-    b = [low.weight((p.num_output,), p.bias_filler)] if p.bias_term else []
-    low.op("FC", [low.bottom[0], W, *b], low.top, axis=axis)

@@ -27,18 +27,37 @@ def reverse(
         GradientError: an operator on the way has no gradient.
     """
     made, grads = _chain(ops, dict(seeds))
-    targets = {grads[blob]: diff for blob, diff in wanted.items() if blob in grads}
-    given = set(seeds.values())
-    for op in made:
-        op.outputs = [targets.get(o, o) if o not in given else o for o in op.outputs]
-        op.inputs = [targets.get(i, i) if i not in given else i for i in op.inputs]
+    fixed = set(seeds.values())
     for blob, diff in wanted.items():
-        if grads.get(blob) in given and grads[blob] != diff:
-            made.append(Op("Copy", [grads[blob]], [diff]))
+        grad = grads.get(blob)
+        if grad is None or grad == diff:
+            continue
+        if grad not in fixed and _renamed(made, grad, diff):
+            fixed.add(diff)
+            grads = {b: diff if g == grad else g for b, g in grads.items()}
+        else:
+            made.append(Op("Copy", [grad], [diff]))
     for blob, diff in summed.items():
         if blob in grads:
             made.append(Op("Sum", [diff, grads[blob]], [diff]))
     return _prune(made, {*wanted.values(), *summed.values()})
+
+
+def _renamed(ops: list[Op], old: str, new: str) -> bool:
+    """Let operators write ``new`` where they wrote ``old``; False (and nothing changed) where one may not.
+
+    An operator that reads ``new`` (the layer runs in place) may write it only in the places it allows.
+    """
+    for op in ops:
+        if old in op.outputs and new in op.inputs:
+            allowed = registry.get(op.type).inplace
+            pair = (op.inputs.index(new), op.outputs.index(old))
+            if not isinstance(allowed, str) and pair not in allowed:
+                return False
+    for op in ops:
+        op.outputs = [new if name == old else name for name in op.outputs]
+        op.inputs = [new if name == old else name for name in op.inputs]
+    return True
 
 
 def _chain(ops: list[Op], grads: dict[str, str]) -> tuple[list[Op], dict[str, str]]:
@@ -48,6 +67,9 @@ def _chain(ops: list[Op], grads: dict[str, str]) -> tuple[list[Op], dict[str, st
     for op in reversed(ops):
         output_grads = [grads.get(o) for o in op.outputs]
         if not any(output_grads):
+            continue
+        if op.type == "Copy" and op.inputs[0] not in grads:
+            grads[op.inputs[0]] = grads.pop(op.outputs[0])
             continue
         for output in op.outputs:
             grads.pop(output, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,17 +43,24 @@ class CaffeIm2col(Operator):
     def _space(self, X: Tensor) -> tuple[int, ...]:
         n = len(self.kernels)
         rows = zip(
-            X.shape[2:], self.kernels, self.strides, self.pads[:n], self.pads[n:], self.dilations, strict=False
+            X.shape[2:],
+            self.kernels,
+            self.strides,
+            self.pads[:n],
+            self.pads[n:],
+            self.dilations,
+            strict=False,
         )
-        return tuple(
-            (size + head + tail - d * (k - 1) - 1) // s + 1 for size, k, s, head, tail, d in rows
-        )
+        return tuple((size + head + tail - d * (k - 1) - 1) // s + 1 for size, k, s, head, tail, d in rows)
 
-    def _places(self, space: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    def _places(self, space: tuple[int, ...]) -> list[Any]:
         """For each pixel of the window, where all windows have it in the padded image."""
         offsets = product(*(range(0, k * d, d) for k, d in zip(self.kernels, self.dilations, strict=True)))
         return [
-            (..., *(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(at, space, self.strides, strict=True)))
+            (
+                ...,
+                *(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(at, space, self.strides, strict=True)),
+            )
             for at in offsets
         ]
 

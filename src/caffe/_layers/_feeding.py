@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +50,7 @@ def image_transform(low: Lowering) -> ImageTransform:
 
 def read_mean(path: str) -> np.ndarray:
     """A mean image (C, H, W) from a binaryproto file."""
-    _log.info("data_transformer.cpp:27", f"Loading mean file from: {path}")
+    _log.info("data_transformer.cpp:25", f"Loading mean file from: {path}")
     mean = read_blob_file(path)
     return mean.reshape((1,) * (3 - mean.ndim) + mean.shape[mean.ndim - 3 if mean.ndim > 3 else 0 :])
 

@@ -219,7 +219,7 @@ class _Store(NamedTuple):
 _STORES: dict[str, _Store] = {}
 #: Modules of this package that register a store when imported, in the order in which a path is tried: minidb
 #: has no magic number, so it comes last.
-_MODULES = ["lmdb", "protodb", "minidb"]
+_MODULES = ["lmdb", "leveldb", "protodb", "minidb"]
 
 
 def register_store(

@@ -144,6 +144,6 @@ def _cut(
     if (rows == rows[:1]).all() and (columns == columns[:1]).all():
         row, column = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)
         return images[:, :, row : row + size, column : column + size]
-    windows = sliding_window_view(images, (size, size), axis=(2, 3))  # type: ignore[call-overload]
+    windows = sliding_window_view(images, (size, size), axis=(2, 3))
     found: NDArray[Any] = windows[np.arange(len(images)), :, rows, columns]
     return found

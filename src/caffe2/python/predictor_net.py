@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from caffe2.python import core
+import caffe2.python.core as core
 from freshpot.errors import NetError
 
 

@@ -13,6 +13,12 @@ import numpy as np
 
 from caffe2.python import workspace
 from caffe2.python._errors import require
+from caffe2.python._rnn.attention import (
+    AttentionCell,
+    LSTMWithAttention,
+    LSTMWithAttentionCell,
+    MILSTMWithAttentionCell,
+)
 from caffe2.python._rnn.basic import (
     BasicRNNCell,
     LayerNormLSTMCell,
@@ -27,6 +33,7 @@ from caffe2.python._rnn.composed import DropoutCell, MultiRNNCell, MultiRNNCellI
 __all__ = [
     "LSTM",
     "MILSTM",
+    "AttentionCell",
     "BasicRNN",
     "BasicRNNCell",
     "DropoutCell",
@@ -34,11 +41,14 @@ __all__ = [
     "InitFromLSTMParams",
     "LSTMCell",
     "LSTMInitializer",
+    "LSTMWithAttention",
+    "LSTMWithAttentionCell",
     "LayerNormLSTM",
     "LayerNormLSTMCell",
     "LayerNormMILSTM",
     "LayerNormMILSTMCell",
     "MILSTMCell",
+    "MILSTMWithAttentionCell",
     "MultiRNNCell",
     "MultiRNNCellInitializer",
     "RNNCell",

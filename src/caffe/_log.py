@@ -46,3 +46,8 @@ def info(where: str, message: str) -> None:
 def warning(where: str, message: str) -> None:
     """Write a WARNING record."""
     log(WARNING, where, message)
+
+
+def error(where: str, message: str) -> None:
+    """Write an ERROR record."""
+    log(ERROR, where, message)

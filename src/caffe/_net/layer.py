@@ -21,7 +21,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -235,6 +235,8 @@ class Layer:
         self.without_gradient: tuple[int, ...] = kind.not_forced
         self.host_forward: Host | None = None
         self.host_backward: HostBackward | None = None
+        #: goes up when the operators are made again: plans made of them are void then
+        self.version = 0
         self.host_reshape: Host | None = None
         self._check_counts()
         self._check_engine()
@@ -318,6 +320,7 @@ class Layer:
                 top.diff_cell.value = torch.full(top.dims, weight)
         self._plan: Plan | None = None
         self._backward_plans: dict[tuple[bool, ...], Plan] = {}
+        self.version += 1
 
     def reshape(self) -> None:
         """Make the operators again if a bottom's shape changed."""
@@ -336,6 +339,15 @@ class Layer:
             if self._plan is None:
                 self._plan = Plan(Net(self.name, self._ops), self.workspace)
             self._plan.run()
+        return self.loss()
+
+    @property
+    def ops(self) -> list[Op]:
+        """The operators of the forward pass."""
+        return self._ops
+
+    def loss(self) -> float:
+        """The weighted loss of the tops as they are now."""
         return sum(
             weight * float(top.data_cell.value.sum())
             for top, weight in zip(self.tops, self.loss_weights, strict=True)
@@ -344,37 +356,49 @@ class Layer:
 
     def backward(self, propagate_down: list[bool]) -> None:
         """Write the diffs of the bottoms asked for; add to the diffs of the parameters that learn."""
-        for top in self.tops:
-            top.diff_tensor()
-        for blob in self.blobs:
-            blob.diff_tensor()
+        self.make_diffs()
         if self.host_forward is not None:
             if self.host_backward is not None:
                 self.host_backward(propagate_down)
             return
+        key = (*propagate_down, *self.param_propagate_down)
+        if key not in self._backward_plans:
+            self._backward_plans[key] = Plan(
+                Net(self.name, self.backward_ops(propagate_down)), self.workspace
+            )
+        self._backward_plans[key].run()
+
+    def make_diffs(self) -> None:
+        """Let tops and parameters have diffs of their shapes."""
+        for top in self.tops:
+            top.diff_tensor()
+        for blob in self.blobs:
+            blob.diff_tensor()
+
+    def backward_ops(self, propagate_down: list[bool], first: Collection[int] = ()) -> list[Op]:
+        """The operators of the backward pass.
+
+        Args:
+            propagate_down: which bottoms want a diff.
+            first: parameters whose diff may be written rather than added to.
+
+        Raises:
+            GradientError: a diff is wanted for a bottom that has no gradient.
+        """
         refused = [k for k in self.without_gradient if k < len(propagate_down) and propagate_down[k]]
         if refused:
             raise GradientError(
                 f"has no gradient for bottom {refused[0]} '{self.bottoms[refused[0]].name}' (labels)."
             )
-        key = (*propagate_down, *self.param_propagate_down)
-        if key not in self._backward_plans:
-            self._backward_plans[key] = Plan(
-                Net(self.name, self._backward_ops(propagate_down)), self.workspace
-            )
-        self._backward_plans[key].run()
-
-    def _backward_ops(self, propagate_down: list[bool]) -> list[Op]:
         if self._own_backward is not None:
             return self._own_backward if any(propagate_down) else []
         seeds = {b.name: DIFF.format(b.name) for b in self.tops}
         wanted = {
             b.name: DIFF.format(b.name) for b, want in zip(self.bottoms, propagate_down, strict=True) if want
         }
-        summed = {
-            b.name: DIFF.format(b.name)
-            for b, want in zip(self.blobs, self.param_propagate_down, strict=True)
-            if want
-        }
+        summed = {}
+        for k, (blob, want) in enumerate(zip(self.blobs, self.param_propagate_down, strict=True)):
+            if want:
+                (wanted if k in first else summed)[blob.name] = DIFF.format(blob.name)
         ops = [Op(o.type, list(o.inputs), list(o.outputs), dict(o.args), name=o.name) for o in self._ops]
         return reverse(ops, seeds, wanted, summed)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffe import _log
+from caffe._net import debug, passes
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer, find_type
 from caffe._net.rules import filter_net
@@ -100,6 +101,8 @@ class CaffeNet:
         self._available: dict[str, int] = {}
         self._named_params: dict[str, tuple[int, int, int]] = {}
         self._memory = 0
+        self._forwards: dict[tuple[int, int], passes.Forward] = {}
+        self._backwards: dict[tuple[int, int, bool], passes.Backward] = {}
 
     # ---- messages ------------------------------------------------------------------------------
     def place(self, i: int) -> str:
@@ -339,6 +342,13 @@ class CaffeNet:
         Raises:
             NetError: a layer failed; names it.
         """
+        if self.before_forward or self.after_forward or self.debug_info:
+            return self._forward_singly(start, end)
+        if (start, end) not in self._forwards:
+            self._forwards[start, end] = passes.Forward(self, start, end)
+        return self._forwards[start, end].run()
+
+    def _forward_singly(self, start: int, end: int) -> float:
         loss = 0.0
         for i in range(start, end + 1):
             for call in self.before_forward:
@@ -346,14 +356,29 @@ class CaffeNet:
             try:
                 loss += self.layers[i].forward()
             except FreshpotError as error:
-                self._at_layer(error, i)
+                self.at_layer(error, i)
                 raise
+            if self.debug_info:
+                debug.forward(self, i)
             for call in self.after_forward:
                 call(i)
         return loss
 
-    def backward_range(self, start: int, end: int) -> None:
-        """Run layers start … end backwards (start is the later one)."""
+    def backward_range(self, start: int, end: int, fresh: bool = False) -> None:
+        """Run layers start … end backwards (start is the later one).
+
+        Diffs of parameters are added to; with ``fresh`` all of them are set, as if they had been cleared.
+        """
+        if self.before_backward or self.after_backward or self.debug_info:
+            if fresh:
+                self.clear_param_diffs()
+            self._backward_singly(start, end)
+            return
+        if (start, end, fresh) not in self._backwards:
+            self._backwards[start, end, fresh] = passes.Backward(self, start, end, fresh)
+        self._backwards[start, end, fresh].run()
+
+    def _backward_singly(self, start: int, end: int) -> None:
         for i in range(start, end - 1, -1):
             for call in self.before_backward:
                 call(i)
@@ -361,12 +386,21 @@ class CaffeNet:
                 try:
                     self.layers[i].backward(self.bottom_needs_backward[i])
                 except FreshpotError as error:
-                    self._at_layer(error, i)
+                    self.at_layer(error, i)
                     raise
+                if self.debug_info:
+                    debug.backward(self, i)
             for call in self.after_backward:
                 call(i)
 
-    def _at_layer(self, error: FreshpotError, i: int) -> None:
+    def backward_all(self, fresh: bool = False) -> None:
+        """Run the whole net backwards; with debug_info the log shows the norms of all parameters."""
+        self.backward_range(len(self.layers) - 1, 0, fresh)
+        if self.debug_info:
+            debug.all_params(self)
+
+    def at_layer(self, error: FreshpotError, i: int) -> None:
+        """Let an error say that it came from layer i."""
         if isinstance(error, NetError):
             error.net = self.name or None
             error.op = self.place(i)
@@ -377,7 +411,7 @@ class CaffeNet:
             try:
                 layer.reshape()
             except NetError as error:
-                self._at_layer(error, i)
+                self.at_layer(error, i)
                 raise
 
     def clear_param_diffs(self) -> None:

@@ -100,7 +100,7 @@ def read_hdf5_layers(path: str | os.PathLike[str]) -> dict[str, dict[int, FloatA
             if "data" not in file:
                 raise FormatError("no group 'data': not a caffemodel in HDF5", path=path)
             return {
-                name: {int(k): _dataset(group[k], path) for k in group if k.isdigit()}
+                name: {int(k): read_hdf5_array(group[k], path) for k in group if k.isdigit()}
                 for name, group in file["data"].items()
                 if isinstance(group, h5py.Group)
             }
@@ -110,7 +110,7 @@ def read_hdf5_layers(path: str | os.PathLike[str]) -> dict[str, dict[int, FloatA
         raise FormatError(f"not a readable HDF5 file: {error}", path=path) from error
 
 
-def _dataset(dataset: Any, path: object) -> FloatArray:
+def read_hdf5_array(dataset: Any, path: object) -> FloatArray:
     if not hasattr(dataset, "shape") or dataset.dtype.kind != "f":
         raise FormatError(f"'{dataset.name}' is not an array of floats", path=path)
     if dataset.nbytes > max(64 << 20, 64 * os.path.getsize(str(path))):

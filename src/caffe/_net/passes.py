@@ -1,0 +1,187 @@
+"""The two passes over a net in as few plans as possible: operators of neighbouring layers are bound together.
+
+Owned here: cutting a range of layers into stretches, one plan each, and running them. Who calls it:
+`_net.net`, where nobody wants to be called between two layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from caffe._net.blob import DIFF
+from freshpot.engine import Plan
+from freshpot.engine.blob import Blob as Cell
+from freshpot.errors import NetError
+from freshpot.net import Net, Op
+
+if TYPE_CHECKING:
+    from caffe._net.layer import Layer
+    from caffe._net.net import CaffeNet
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Layers whose operators are bound to one plan; or one layer that is Python."""
+
+    layers: list[int] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    #: the layer that each operator belongs to
+    owners: list[int] = field(default_factory=list)
+    is_host: bool = False
+    plan: Plan | None = None
+    #: what the layers were like when the plan was made
+    key: Any = None
+
+    def add(self, i: int, ops: list[Op]) -> None:
+        """Append a layer's operators."""
+        self.layers.append(i)
+        self.ops += ops
+        self.owners += [i] * len(ops)
+
+
+class Forward:
+    """The forward pass over layers start … end."""
+
+    def __init__(self, net: CaffeNet, start: int, end: int) -> None:
+        self._net = net
+        self._stretches: list[Stretch] = []
+        current: Stretch | None = None
+        for i in range(start, end + 1):
+            layer = net.layers[i]
+            host = layer.host_forward is not None
+            if current is None or host or current.is_host:
+                current = Stretch(is_host=host)
+                self._stretches.append(current)
+            current.layers.append(i)
+            if any(layer.loss_weights):  # the loss is read before a later layer may overwrite it
+                current = None
+
+    def run(self) -> float:
+        """Run; returns the loss."""
+        loss = 0.0
+        for stretch in self._stretches:
+            try:
+                loss += self._run(stretch)
+            except NetError as error:
+                _place(self._net, error, stretch)
+                raise
+        return loss
+
+    def _run(self, stretch: Stretch) -> float:
+        layers = self._net.layers
+        if stretch.is_host:
+            return layers[stretch.layers[0]].forward()
+        for i in stretch.layers:
+            layers[i].reshape()
+        versions = [layers[i].version for i in stretch.layers]
+        if stretch.key != versions:
+            self._bind(stretch, versions)
+        if stretch.plan is not None:
+            stretch.plan.run()
+        return layers[stretch.layers[-1]].loss()
+
+    def _bind(self, stretch: Stretch, versions: list[int]) -> None:
+        numbers, stretch.layers, stretch.ops, stretch.owners = stretch.layers, [], [], []
+        for i in numbers:
+            stretch.add(i, self._net.layers[i].ops)
+        stretch.plan = Plan(Net(self._net.name, stretch.ops), self._net.workspace) if stretch.ops else None
+        stretch.key = versions
+
+
+class Backward:
+    """The backward pass over layers start … end (start is the later one).
+
+    With ``fresh``, diffs of parameters are written, as if they had been zero; else they are added to.
+    """
+
+    def __init__(self, net: CaffeNet, start: int, end: int, fresh: bool) -> None:
+        self._net = net
+        self._range = (start, end)
+        self._fresh = fresh
+        self._layers: list[Layer] = []
+        self._stretches: list[Stretch] = []
+        self._zeros: list[Cell] = []
+        self._key: Any = None
+
+    def run(self) -> None:
+        """Run."""
+        net = self._net
+        key = [
+            (net.layers[i].version, *net.bottom_needs_backward[i], *net.layers[i].param_propagate_down)
+            for i in range(self._range[0], self._range[1] - 1, -1)
+            if net.layer_needs_backward[i]
+        ]
+        if key != self._key:
+            self._bind()
+            self._key = key
+        for layer in self._layers:
+            layer.make_diffs()
+        for cell in self._zeros:
+            cell.value.zero_()
+        for stretch in self._stretches:
+            try:
+                self._run(stretch)
+            except NetError as error:
+                _place(net, error, stretch)
+                raise
+
+    def _run(self, stretch: Stretch) -> None:
+        if stretch.is_host:
+            i = stretch.layers[0]
+            self._net.layers[i].backward(self._net.bottom_needs_backward[i])
+            return
+        if stretch.plan is None:
+            stretch.plan = Plan(Net(self._net.name, stretch.ops), self._net.workspace)
+        stretch.plan.run()
+
+    def _bind(self) -> None:
+        net = self._net
+        self._layers, self._stretches = [], []
+        written: set[int] = set()
+        for i in range(self._range[0], self._range[1] - 1, -1):
+            if not net.layer_needs_backward[i]:
+                continue
+            layer = net.layers[i]
+            self._layers.append(layer)
+            if layer.host_forward is not None:
+                self._stretches.append(Stretch([i], is_host=True))
+                continue
+            first = self._first_writes(layer, written)
+            try:
+                ops = layer.backward_ops(net.bottom_needs_backward[i], first)
+            except NetError as error:
+                net.at_layer(error, i)
+                raise
+            written.update(_written(layer, ops, first))
+            if not self._stretches or self._stretches[-1].is_host:
+                self._stretches.append(Stretch())
+            self._stretches[-1].add(i, ops)
+        self._zeros = self._left_out(written) if self._fresh else []
+
+    def _first_writes(self, layer: Layer, written: set[int]) -> set[int]:
+        """Parameters of a layer whose diffs no layer has written before it in this pass."""
+        if not self._fresh:
+            return set()
+        return {k for k, blob in enumerate(layer.blobs) if id(blob.diff_cell) not in written}
+
+    def _left_out(self, written: set[int]) -> list[Cell]:
+        """Diffs of parameters that this pass adds to, or leaves alone: zero them first."""
+        return [p.blob.diff_cell for p in self._net.learnable if id(p.blob.diff_cell) not in written]
+
+
+def _written(layer: Layer, ops: list[Op], first: set[int]) -> set[int]:
+    """Which of those diffs the operators write without having read them."""
+    found = set()
+    for k in first:
+        name = DIFF.format(layer.blobs[k].name)
+        user = next((op for op in ops if name in op.inputs or name in op.outputs), None)
+        if user is not None and name not in user.inputs:
+            found.add(id(layer.blobs[k].diff_cell))
+    return found
+
+
+def _place(net: CaffeNet, error: NetError, stretch: Stretch) -> None:
+    """Say which layer of a stretch failed."""
+    at = 0 if error.position is None or not stretch.owners else min(error.position, len(stretch.owners) - 1)
+    net.at_layer(error, stretch.owners[at] if stretch.owners else stretch.layers[0])

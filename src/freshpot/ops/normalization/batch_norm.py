@@ -76,7 +76,8 @@ class BatchNorm(Operator):
             unbiased = variance * (count / (count - 1)) if count > 1 else variance
             kept = self.moving_average_fraction
             sums = [means * kept + mean, variances * kept + unbiased, weight * kept + 1]
-        deviation = (variance + self.eps).sqrt_()
+        # rounded correctly, which vectorised roots of float32 are not
+        deviation = (variance + self.eps).double().sqrt_().float()
         Y = (X - along_channels(mean, X)).div_(along_channels(deviation, X))
         return Y, *sums, mean, deviation
 

@@ -15,7 +15,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caffe2.python.helpers import (
     algebra,
@@ -38,6 +38,11 @@ from caffe2.python.model_helper import ModelHelper
 from freshpot.errors import near_matches
 
 Helper = Callable[..., Any]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Helpers are attributes of the module."""
 
 
 def _named(*helpers: Helper) -> dict[str, Helper]:

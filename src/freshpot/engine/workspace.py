@@ -11,14 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
 from freshpot.engine.blob import Blob
 from freshpot.engine.plan import Plan
-from freshpot.errors import DTypeError, MissingBlobError, NameClashError, NetError, near_matches
+from freshpot.errors import MissingBlobError, NameClashError, NetError, near_matches
 from freshpot.net.net import Net
 from freshpot.net.op import Op
+from freshpot.ops.copies import own_copy
 
 
 class Workspace:
@@ -183,41 +183,6 @@ class Workspace:
     def run_op(self, op: Op) -> None:
         """Run a single operator."""
         self.run_once(Net(ops=[op]))
-
-
-def own_copy(name: str, value: Any) -> Any:
-    """A copy of a value that a blob may own: numpy arrays become tensors, text arrays arrays of bytes."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind in "OSU":
-            return _string_array(name, value)
-        try:
-            return torch.from_numpy(np.array(value, order="C", dtype=value.dtype.newbyteorder("=")))
-        except TypeError as error:
-            raise DTypeError(
-                f"blob '{name}': numpy type {value.dtype} is not a tensor type; convert it with astype().",
-                blob=name,
-            ) from error
-    return value
-
-
-def _string_array(name: str, value: np.ndarray) -> np.ndarray:
-    flat = [_as_bytes(name, v) for v in value.ravel().tolist()]
-    made = np.empty(len(flat), dtype=object)
-    made[:] = flat
-    return made.reshape(value.shape)
-
-
-def _as_bytes(name: str, value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, bytes):
-        return value
-    raise DTypeError(
-        f"blob '{name}': an array of objects may hold only text and bytes, found {type(value).__name__}.",
-        blob=name,
-    )
 
 
 def _signature(value: Any) -> tuple[Any, ...]:

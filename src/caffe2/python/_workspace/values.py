@@ -14,10 +14,10 @@ from caffe2.proto import caffe2_pb2
 from freshpot.convert.netdef import device_from_proto
 from freshpot.engine import Blob, Workspace
 from freshpot.engine.device import torch_device
-from freshpot.engine.workspace import own_copy
 from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError, near_matches
 from freshpot.formats.blob_proto import Int8Tensor, deserialize_blob, serialize_blob
 from freshpot.formats.tensor_proto import tensor_from_proto
+from freshpot.ops.copies import own_copy
 from freshpot.ops.dtypes import TORCH, describe
 from freshpot.ops.quantized_tensor import QuantizedTensor
 

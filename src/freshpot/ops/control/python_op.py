@@ -6,15 +6,17 @@ import pickle
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from freshpot.engine.blob import Blob
 from freshpot.errors import ArgumentError, KernelError, NotSupportedError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import Arg, Port
 from freshpot.ops._operator import ANY_PAIR, Operator
 from freshpot.ops.control.tensor_view import TensorView
+
+if TYPE_CHECKING:
+    from freshpot.engine.blob import Blob
 
 Function = Callable[..., None]
 

@@ -6,15 +6,17 @@ Owned here: `TensorView`. Who calls it: Python operators, doors that hand blobs 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from freshpot.engine.blob import Blob
-from freshpot.engine.workspace import own_copy
 from freshpot.errors import DTypeError
+from freshpot.ops.copies import own_copy
 from freshpot.ops.dtypes import describe, torch_dtype
+
+if TYPE_CHECKING:
+    from freshpot.engine.blob import Blob
 
 
 class TensorView:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from freshpot.errors import DTypeError
+from freshpot.errors import DeviceError, DTypeError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import Port
@@ -100,3 +102,77 @@ class EnsureCPUOutput(_Copier):
         if isinstance(X, torch.Tensor) and X.is_cuda:
             return X.cpu()
         return clone(X)
+
+
+class CopyCPUToGPU(_Copier):
+    """Y = X, which is in main memory, on this operator's GPU; in main memory where the machine has none.
+
+    Shapes:   X: any -> Y: as X
+    Raises:   DeviceError if the machine has a GPU and the operator was put on the CPU.
+    Source:   caffe2/operators/copy_op.cc
+    """
+
+    def setup(self) -> None:
+        _needs_gpu(self)
+
+    @staticmethod
+    def gradient_rule(g: GradientMaker) -> list[Op]:
+        return [g.new("CopyGPUToCPU", [g.GO(0)], [g.GI(0)])]
+
+    def kernel(self, X: Any, *_: Any) -> Any:
+        return X.to(self.device, copy=True) if isinstance(X, Tensor) else clone(X)
+
+
+class CopyGPUToCPU(_Copier):
+    """Y = X, which is on a GPU, in main memory.
+
+    Shapes:   X: any -> Y: as X
+    Raises:   DeviceError if the machine has a GPU and the operator was put on the CPU.
+    Source:   caffe2/operators/copy_op.cc
+    """
+
+    def setup(self) -> None:
+        _needs_gpu(self)
+
+    @staticmethod
+    def gradient_rule(g: GradientMaker) -> list[Op]:
+        return [g.new("CopyCPUToGPU", [g.GO(0)], [g.GI(0)])]
+
+    def kernel(self, X: Any, *_: Any) -> Any:
+        if isinstance(X, Tensor) and X.is_cuda:
+            return X.to("cpu")
+        return clone(X)
+
+
+def _needs_gpu(operator: Operator) -> None:
+    """Refuse to be on the CPU where there is a GPU; say, once, that there is none."""
+    if operator.device.type != "cpu" or (operator.op.device and operator.op.device.is_cuda):
+        return  # what became of a GPU that was asked for, the engine has said
+    if torch.cuda.is_available():
+        raise DeviceError(
+            f"{operator.op}: runs on a GPU; make it with core.DeviceOption(caffe2_pb2.CUDA, number)."
+        )
+    _say_no_gpu(operator.type)
+
+
+@functools.cache
+def _say_no_gpu(type_name: str) -> None:
+    warnings.warn(f"{type_name}: this machine has no GPU, tensors stay in main memory.", stacklevel=2)
+
+
+class ZeroGradient(Operator):
+    """Does nothing; the gradient of X through it is 0.
+
+    Shapes:   X: any
+    Source:   caffe2/operators/zero_gradient_op.h
+    """
+
+    inputs = (Port("X"),)
+
+    @staticmethod
+    def gradient_rule(g: GradientMaker) -> list[Op]:
+        g.copy_arguments = False
+        return [g.new("ConstantFill", [g.I(0)], [g.GI(0)], {"value": 0.0})]
+
+    def kernel(self, X: Any) -> tuple[()]:
+        return ()

@@ -20,6 +20,7 @@ from caffe._net.net import CaffeNet
 from caffe.proto import caffe_pb2
 from freshpot.errors import ArityError, FormatError, ShapeError
 from freshpot.formats import caffemodel
+from freshpot.formats.caffe_text import read_net_text, strange_fields
 from freshpot.formats.caffe_upgrade import upgrade_net
 from freshpot.formats.prototxt import TextMessage, parse_prototxt
 
@@ -35,20 +36,27 @@ def read_text(path: str | os.PathLike[str], message: Any) -> TextMessage:
         FormatError: not a text file of that message; names the line.
         OSError: the file cannot be read.
     """
+    return parse_prototxt(_text(path), message, path)
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    """The text of a file. Comments may be in any encoding; the reader refuses other bytes elsewhere."""
     data = Path(path).read_bytes()
-    try:
-        return parse_prototxt(data.decode("utf-8"), message, path)
-    except UnicodeDecodeError as error:
+    if b"\0" in data:
         raise FormatError(
-            "not a text file (is it a binary model?)", path=path, where=f"offset {error.start}"
-        ) from None
+            "not a text file (is it a binary model?)", path=path, where=f"offset {data.index(0)}"
+        )
+    return data.decode("utf-8", "surrogateescape")
 
 
 def read_net(path: str | os.PathLike[str]) -> TextMessage:
-    """A net description from a prototxt file, brought to the present form."""
-    made = read_text(path, caffe_pb2.NetParameter())
-    upgrade_net(made.message, os.fspath(path), _say)
-    return made
+    """A net description from a prototxt file, brought to the present form; unknown fields are kept.
+
+    Raises:
+        FormatError: it cannot be read or upgraded; names the line.
+        OSError: the file cannot be read.
+    """
+    return read_net_text(_text(path), path, _say)
 
 
 def load_net(path: str, phase: int, level: int = 0, stages: Sequence[str] | None = None) -> CaffeNet:
@@ -58,25 +66,23 @@ def load_net(path: str, phase: int, level: int = 0, stages: Sequence[str] | None
 
 def parse_net(text: str, phase: int) -> CaffeNet:
     """A net from prototxt text."""
-    made = parse_prototxt(text, caffe_pb2.NetParameter())
-    upgrade_net(made.message, "", _say)
-    return _make(made, phase, 0, None, None)
+    return _make(read_net_text(text, None, _say), phase, 0, None, None)
 
 
 def _make(
     made: TextMessage, phase: int, level: int, stages: Sequence[str] | None, path: str | None
 ) -> CaffeNet:
+    """A net that runs. Fields that the schema does not know are refused by the net, hints are logged."""
     param = made.message
     param.state.phase = phase
     param.state.level = level
     param.state.stage.extend(stages or [])
-    return CaffeNet(param, path, layer_lines(made))
+    return CaffeNet(param, path, layer_lines(made), strange_fields(made))
 
 
-def layer_lines(made: TextMessage) -> list[int]:
-    """The line at which each layer begins; [] where the upgrade moved them."""
-    lines = [made.line_of("layer", i) or made.line_of("layers", i) for i in range(len(made.message.layer))]
-    return [line for line in lines if line is not None] if all(lines) else []
+def layer_lines(made: TextMessage) -> list[int | None]:
+    """The line at which each layer begins; None for one that the upgrade made."""
+    return [made.line_of("layer", i) for i in range(len(made.message.layer))]
 
 
 # ---- weights --------------------------------------------------------------------------------------

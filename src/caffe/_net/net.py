@@ -19,6 +19,7 @@ from caffe._net.splits import insert_splits
 from caffe.proto import caffe_pb2
 from freshpot.engine import Workspace
 from freshpot.errors import (
+    ArgumentError,
     ArityError,
     FreshpotError,
     MissingBlobError,
@@ -28,6 +29,7 @@ from freshpot.errors import (
     UnknownOperatorError,
     near_matches,
 )
+from freshpot.formats.caffe_text import StrangeField
 
 Callback = Callable[[int], None]
 
@@ -52,23 +54,32 @@ class CaffeNet:
         param: a current NetParameter (upgraded) whose ``state`` says phase, level and stages.
         origin: the file it came from, for messages.
         lines: the line in that file at which each layer begins, for messages.
+        strange: fields of the file that the schema does not know. One in a layer of this phase is an error,
+            since leaving it out would give other results; hints about speed are only logged.
 
     Raises:
         NetError: whatever is wrong, naming the layer and, if known, file and line. Layers of unknown
-        types are all reported at once.
+        types and unknown fields are all reported at once.
     """
 
-    def __init__(self, param: Any, origin: str | None = None, lines: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        param: Any,
+        origin: str | None = None,
+        lines: Sequence[int | None] = (),
+        strange: Sequence[StrangeField] = (),
+    ) -> None:
         self._origin = origin
         self._lines = lines
         self.workspace = Workspace()
         self.phase: int = param.state.phase
         filtered, kept = filter_net(param)
         _log.info("net.cpp:53", "Initializing net from parameters: \n" + str(filtered))
-        self.param, self._source_index = insert_splits(filtered, kept)
-        self.name: str = self.param.name
+        self.param, self._source_index = filtered, kept
+        self.name: str = param.name
+        self._refuse_what_is_unknown(strange)
+        self.param, self._source_index = insert_splits(filtered, kept, self.place)
         self._start()
-        self._refuse_unknown_types()
         for i in range(len(self.param.layer)):
             self._add_layer(i)
         self._find_backward_layers()
@@ -109,26 +120,49 @@ class CaffeNet:
         """Where layer i stands and what it is: ``lenet.prototxt:23: layer 'conv1' (Convolution)``."""
         layer = self.param.layer[i]
         source = self._source_index[i]
-        line = f":{self._lines[source]}" if source < len(self._lines) else ""
-        where = f"{self._origin}{line}: " if self._origin else ""
-        return f"{where}layer '{layer.name}' ({layer.type})"
+        line = self._lines[source] if source < len(self._lines) else None
+        return f"{self._at_line(line)}layer '{layer.name}' ({layer.type})"
+
+    def _at_line(self, line: int | None) -> str:
+        parts = (
+            [self._origin, f"{line}" if line else None]
+            if self._origin
+            else [f"line {line}" if line else None]
+        )
+        where = ":".join(part for part in parts if part)
+        return f"{where}: " if where else ""
 
     def _fail(
         self, i: int, message: str, error: type[NetError] = NetError, blob: str | None = None
     ) -> NetError:
         return error(message, net=self.name or None, op=self.place(i), blob=blob)
 
-    def _refuse_unknown_types(self) -> None:
-        """One error for all layers that cannot run."""
-        unknown = []
+    def _refuse_what_is_unknown(self, strange: Sequence[StrangeField]) -> None:
+        """One error for all layers and fields that cannot run."""
+        fields: dict[int | None, list[StrangeField]] = {}
+        for field in strange:
+            if field.hint:
+                _log.warning("net.cpp:53", f"{self._at_line(field.line)}left aside: {field.message}")
+            else:
+                fields.setdefault(field.layer, []).append(field)
+        found = [f"{self._at_line(field.line)}{field.message}" for field in fields.get(None, [])]
+        no_such_type = False
         for i, layer in enumerate(self.param.layer):
             try:
                 find_type(layer.type)
             except UnknownOperatorError as error:
-                unknown.append(f"{self.place(i)}: {error.message}")
-        if unknown:
-            count = f"{len(unknown)} layers cannot run" if len(unknown) > 1 else "a layer cannot run"
-            raise UnknownOperatorError("\n  ".join([f"{count}:", *unknown]), net=self.name or None)
+                found.append(f"{self.place(i)}: {error.message}")
+                no_such_type = True
+                continue
+            for field in fields.get(self._source_index[i], []):
+                found.append(
+                    f"{self._at_line(field.line)}layer '{layer.name}' ({layer.type}): {field.message}"
+                )
+        if not found:
+            return
+        count = f"{len(found)} layers or fields are" if len(found) > 1 else "a layer or field is"
+        message = "\n  ".join([f"cannot run, {count} unknown:", *found])
+        raise (UnknownOperatorError if no_such_type else ArgumentError)(message, net=self.name or None)
 
     # ---- building ------------------------------------------------------------------------------
     def _add_layer(self, i: int) -> None:

@@ -6,6 +6,7 @@ Owned here: where splits go and what they are called. Who calls it: `_net.net`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from caffe.proto import caffe_pb2
@@ -15,15 +16,16 @@ from freshpot.errors import MissingBlobError, near_matches
 Top = tuple[int, int]
 
 
-def insert_splits(param: Any, kept: list[int]) -> tuple[Any, list[int]]:
+def insert_splits(param: Any, kept: list[int], place: Callable[[int], str]) -> tuple[Any, list[int]]:
     """The net with a Split layer after every top that is read more than once (a loss weight counts).
 
-    ``kept`` gives each layer's index in the file; splits take that of the layer they follow.
+    ``kept`` gives each layer's index in the file; splits take that of the layer they follow. ``place(i)``
+    says where layer i stands, for errors.
 
     Raises:
         MissingBlobError: a bottom that no earlier layer makes.
     """
-    sources, readers, weights = _uses(param)
+    sources, readers, weights = _uses(param, place)
     made = caffe_pb2.NetParameter()
     made.CopyFrom(param)
     del made.layer[:]
@@ -49,7 +51,9 @@ def insert_splits(param: Any, kept: list[int]) -> tuple[Any, list[int]]:
     return made, indices
 
 
-def _uses(param: Any) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[Top, float]]:
+def _uses(
+    param: Any, place: Callable[[int], str]
+) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[Top, float]]:
     """For each bottom the top it reads; how often each top is read; the tops' loss weights."""
     last: dict[str, Top] = {}
     sources: dict[tuple[int, int], Top] = {}
@@ -59,9 +63,9 @@ def _uses(param: Any) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[To
         for j, name in enumerate(layer.bottom):
             if name not in last:
                 raise MissingBlobError(
-                    f"layer '{layer.name}' ({layer.type}): bottom {j} '{name}' is not the top of any earlier "
-                    f"layer.{near_matches(name, last)}",
-                    net=param.name,
+                    f"bottom {j} '{name}' is not the top of any earlier layer.{near_matches(name, last)}",
+                    net=param.name or None,
+                    op=place(i),
                     blob=name,
                 )
             sources[i, j] = last[name]

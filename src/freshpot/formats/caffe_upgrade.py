@@ -15,30 +15,70 @@ from freshpot.formats import protobuf
 
 #: told of what is done: severity 0 (info), 1 (warning) or 2 (error), and words
 Say = Callable[[int, str], None]
+#: the line of a field of the text that a net came from, if it came from text: ``line_of("layers", 3)``
+LineOf = Callable[..., "int | None"]
 
 
-def _silent(_: int, __: str) -> None:
+def silent(_: int, __: str) -> None:
     """Say nothing."""
+
+
+def _no_line(*_: str | int) -> int | None:
+    return None
+
+
+def _fail(message: str, origin: str, line: int | None) -> FormatError:
+    return FormatError(message, path=origin or None, where=f"line {line}" if line else None)
 
 
 _TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
 _DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
 
 
-def upgrade_net(param: Any, origin: str = "", say: Say = _silent) -> bool:
+def layer_origins(param: Any) -> list[int | None]:
+    """For each layer that `upgrade_net` will leave, its index now; None for one that it adds.
+
+    V0 padding layers vanish; input fields become a layer in front.
+    """
+    old = bool(param.layers)
+    v0 = _is_v0(param)
+    kept = [
+        i
+        for i, layer in enumerate(param.layers if old else param.layer)
+        if not v0 or layer.layer.type != "padding"
+    ]
+    made_up = param.input and (param.input_dim or (param.input_shape and not v0))
+    return [None, *kept] if made_up else list(kept)
+
+
+def _is_v0(param: Any) -> bool:
+    return any(layer.HasField("layer") for layer in param.layers)
+
+
+def upgrade_net(param: Any, origin: str = "", say: Say = silent, line_of: LineOf = _no_line) -> bool:
     """Bring a NetParameter to the present form, in place.
+
+    Args:
+        param: the net.
+        origin: its file, for messages.
+        say: told of what is done.
+        line_of: finds lines for messages (`TextMessage.line_of`).
 
     Returns:
         False if something of it could not be carried over; ``say`` was told what.
 
     Raises:
-        FormatError: a layer type that was never known, or both ``layer`` and ``layers``.
+        FormatError: V0 layers of types that were never known (all of them), a bottom that no layer makes, a
+        padding layer that cannot be folded, both ``layer`` and ``layers``, shapes that do not fit the inputs.
     """
     complete = True
-    if any(layer.HasField("layer") for layer in param.layers):
+    if _is_v0(param):
         say(0, f"Attempting to upgrade input file specified using deprecated V0LayerParameter: {origin}")
         complete &= _report(
-            _upgrade_v0(param, origin, say), "V0NetParameter to NetParameter", "V0LayerParameter", say
+            _upgrade_v0(param, origin, say, line_of),
+            "V0NetParameter to NetParameter",
+            "V0LayerParameter",
+            say,
         )
         say(
             1,
@@ -57,10 +97,12 @@ def upgrade_net(param: Any, origin: str = "", say: Say = _silent) -> bool:
         )
     if param.layers:
         say(0, f"Attempting to upgrade input file specified using deprecated V1LayerParameter: {origin}")
-        complete &= _report(_upgrade_v1(param, origin, say), "V1LayerParameter", "V1LayerParameter", say)
+        complete &= _report(
+            _upgrade_v1(param, origin, say, line_of), "V1LayerParameter", "V1LayerParameter", say
+        )
     if param.input:
         say(0, f"Attempting to upgrade input file specified using deprecated input fields: {origin}")
-        _upgrade_inputs(param, origin)
+        _upgrade_inputs(param, origin, line_of)
         say(0, "Successfully upgraded file specified using deprecated input fields.")
         say(1, "Note that future Caffe releases will only support input layers and not input fields.")
     old_norms = [layer for layer in param.layer if layer.type == "BatchNorm" and len(layer.param) == 3]
@@ -163,7 +205,8 @@ _V0_FIELDS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def _upgrade_v0(param: Any, origin: str, say: Say) -> bool:
+def _upgrade_v0(param: Any, origin: str, say: Say, line_of: LineOf) -> bool:
+    _refuse_v0_types(param, origin, line_of)
     made = type(param)()
     for name in ("name", "force_backward"):
         if param.HasField(name):
@@ -171,36 +214,55 @@ def _upgrade_v0(param: Any, origin: str, say: Say) -> bool:
     made.input.extend(param.input)
     made.input_dim.extend(param.input_dim)
     complete = True
-    for layer in _without_padding_layers(param, origin):
-        complete &= _upgrade_v0_layer(layer, made.layers.add(), origin, say)
+    for layer in _without_padding_layers(param, origin, line_of):
+        complete &= _upgrade_v0_layer(layer, made.layers.add(), say)
     param.CopyFrom(made)
     return complete
 
 
-def _without_padding_layers(param: Any, origin: str) -> list[Any]:
+def _refuse_v0_types(param: Any, origin: str, line_of: LineOf) -> None:
+    """One error for all layers whose type there never was."""
+    wrong = [
+        (line_of("layers", i), layer.layer)
+        for i, layer in enumerate(param.layers)
+        if layer.layer.HasField("type") and layer.layer.type not in (*_V0_TYPES, "padding")
+    ]
+    if not wrong:
+        return
+    said = [
+        f"{f'line {line}: ' if line and k else ''}layer '{layer.name}': there was never a V0 layer type "
+        f"'{layer.type}'.{near_matches(layer.type, _V0_TYPES)}"
+        for k, (line, layer) in enumerate(wrong)
+    ]
+    raise _fail("\n  ".join(said), origin, wrong[0][0])
+
+
+def _without_padding_layers(param: Any, origin: str, line_of: LineOf) -> list[Any]:
     """The layers with each padding layer folded into the convolution or pooling that reads it."""
     makers: dict[str, Any] = dict.fromkeys(param.input)
     made = []
-    for layer in param.layers:
+    for i, layer in enumerate(param.layers):
         copy = type(layer)()
         copy.CopyFrom(layer)
         if layer.layer.type != "padding":
             made.append(copy)
         for j, name in enumerate(layer.bottom):
             if name not in makers:
-                raise FormatError(
+                raise _fail(
                     f"layer '{layer.layer.name}' reads '{name}', which no earlier layer makes."
                     f"{near_matches(name, makers)}",
-                    path=origin or None,
+                    origin,
+                    line_of("layers", i),
                 )
             maker = makers[name]
             if maker is None or maker.layer.type != "padding":
                 continue
             if layer.layer.type not in ("conv", "pool") or len(layer.bottom) != 1 or len(maker.bottom) != 1:
-                raise FormatError(
+                raise _fail(
                     f"padding layer '{maker.layer.name}' must feed one convolution or pooling layer and have one "
                     f"bottom; it feeds '{layer.layer.name}' ({layer.layer.type}).",
-                    path=origin or None,
+                    origin,
+                    line_of("layers", i),
                 )
             copy.layer.pad = maker.layer.pad
             copy.bottom[j] = maker.bottom[0]
@@ -208,7 +270,7 @@ def _without_padding_layers(param: Any, origin: str) -> list[Any]:
     return made
 
 
-def _upgrade_v0_layer(connection: Any, made: Any, origin: str, say: Say) -> bool:
+def _upgrade_v0_layer(connection: Any, made: Any, say: Say) -> bool:
     made.bottom.extend(connection.bottom)
     made.top.extend(connection.top)
     if not connection.HasField("layer"):
@@ -217,11 +279,6 @@ def _upgrade_v0_layer(connection: Any, made: Any, origin: str, say: Say) -> bool
     if old.HasField("name"):
         made.name = old.name
     if old.HasField("type"):
-        if old.type not in _V0_TYPES:
-            raise FormatError(
-                f"layer '{old.name}': there was never a V0 layer type '{old.type}'.{near_matches(old.type, _V0_TYPES)}",
-                path=origin or None,
-            )
         made.type = type(made).LayerType.Value(_V0_TYPES[old.type])
     for blob in old.blobs:
         made.blobs.add().CopyFrom(blob)
@@ -276,12 +333,13 @@ _V1_SPECS = {
 }
 
 
-def _upgrade_v1(param: Any, origin: str, say: Say) -> bool:
+def _upgrade_v1(param: Any, origin: str, say: Say, line_of: LineOf) -> bool:
     if param.layer:
-        raise FormatError(
+        raise _fail(
             "the net has both 'layer' and 'layers' fields. The current form is layer { type: \"Convolution\" … }, the "
             "old one layers { type: CONVOLUTION … }; change them all to the current form.",
-            path=origin or None,
+            origin,
+            max(filter(None, (line_of("layer", 0), line_of("layers", 0))), default=None),
         )
     complete = True
     for old in param.layers:
@@ -342,17 +400,18 @@ def _upgrade_transform(param: Any) -> None:
                 data.ClearField(name)
 
 
-def _upgrade_inputs(param: Any, origin: str) -> None:
+def _upgrade_inputs(param: Any, origin: str, line_of: LineOf) -> None:
     """Input fields -> an Input layer in front. Inputs without shapes (old caffemodels) are dropped."""
     count = len(param.input)
     if param.input_shape or param.input_dim:
         if len(param.input_shape) not in (0, count) or (
             not param.input_shape and len(param.input_dim) != 4 * count
         ):
-            raise FormatError(
+            raise _fail(
                 f"{count} inputs need {count} input_shape fields or {4 * count} input_dim fields; there are "
                 f"{len(param.input_shape)} and {len(param.input_dim)}.",
-                path=origin or None,
+                origin,
+                line_of("input", 0),
             )
         layers = [type(layer).FromString(layer.SerializePartialToString()) for layer in param.layer]
         del param.layer[:]
@@ -381,7 +440,7 @@ _SOLVER_TYPES = {
 }
 
 
-def upgrade_solver(param: Any, origin: str = "", say: Say = _silent) -> bool:
+def upgrade_solver(param: Any, origin: str = "", say: Say = silent) -> bool:
     """Bring a SolverParameter to the present form, in place; True if there was something to do.
 
     Raises:

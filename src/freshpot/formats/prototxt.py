@@ -26,7 +26,7 @@ _TOKEN = re.compile(
       | (?P<word>-?[A-Za-z_][\w./-]*)
       | (?P<mark>[{}<>\[\]:,;])
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 #: deeper nesting is refused: nets need 5 or so
 MAX_DEPTH = 64
@@ -71,6 +71,20 @@ class TextMessage:
         """The line on which the field at ``path`` begins: ``line_of("layer", 3)``."""
         return self.lines.get(path)
 
+    def part(self, *path: str | int) -> TextMessage:
+        """The message at ``path`` with what belongs to it: ``part("net_param", 0)`` of a solver."""
+        message = self.message
+        for name, index in zip(path[::2], path[1::2], strict=True):
+            value = getattr(message, str(name))
+            message = value[index] if hasattr(value, "__getitem__") else value
+        size = len(path)
+        return TextMessage(
+            message,
+            self.path,
+            {where[size:]: fields for where, fields in self.unknown.items() if where[:size] == path},
+            {where[size:]: line for where, line in self.lines.items() if where[:size] == path},
+        )
+
     def unknown_names(self) -> list[str]:
         """``line 12: layer.3.foo_param`` for each unknown field, in order of lines."""
         found = [
@@ -88,22 +102,26 @@ def parse_prototxt(text: str, message: Any, path: object = None) -> TextMessage:
         FormatError: the text is not well formed, or a value does not fit its field; names the line.
     """
     if len(text) > MAX_SIZE:
-        raise FormatError(f"text of {len(text)} bytes; at most {MAX_SIZE} are read", path=path)
+        raise FormatError(f"text of {len(text)} characters; at most {MAX_SIZE} are read", path=path)
     made = TextMessage(message, None if path is None else str(path))
-    _Reader(made).fill(message, _Parser(text, path).fields(), ())
+    _Reader(made).fill(message, _Parser(text.removeprefix("\ufeff"), path).fields(), ())
     if missing := message.FindInitializationErrors():
-        place = re.sub(r"\[(\d+)\]", r".\1", missing[0]).split(".")
-        parents = [
-            tuple(int(p) if p.isdigit() else p for p in place[:n]) for n in range(len(place) - 1, 0, -1)
-        ]
-        lines = [
-            made.lines[p]
-            for p in [q if isinstance(q[-1], int) else (*q, 0) for q in parents]
-            if p in made.lines
-        ]
-        where = f"line {lines[0]}" if lines else None
-        raise FormatError(f"required fields are missing: {', '.join(missing)}", path=path, where=where)
+        line = _line_of_parent(made, missing[0])
+        raise FormatError(
+            f"required fields are missing: {', '.join(missing)}",
+            path=path,
+            where=f"line {line}" if line else None,
+        )
     return made
+
+
+def _line_of_parent(made: TextMessage, missing: str) -> int | None:
+    """The line of the innermost message that lacks a field: ``layer[3].transform_param.scale``."""
+    place: list[str | int] = []
+    for name, index in re.findall(r"(\w+)(?:\[(\d+)\])?", missing)[:-1]:
+        place += [name, int(index or 0)]
+    found = [made.lines.get(tuple(place[:n])) for n in range(len(place), 0, -2)]
+    return next(filter(None, found), None)
 
 
 class _Parser:
@@ -123,8 +141,7 @@ class _Parser:
         while at < len(text):
             found = _TOKEN.match(text, at)
             if found is None:
-                snippet = text[at : at + 12].split("\n")[0]
-                raise self.fail(f"cannot read {snippet!r} here", line)
+                raise self.fail(_unreadable(text[at : at + 12].split("\n")[0]), line)
             kind = found.lastgroup or ""
             if kind != "space":
                 yield Token(kind, found.group(), line)
@@ -186,10 +203,25 @@ class _Parser:
         token = self.advance()
         if token.kind == "mark":
             raise self.fail(f"expected a value, found {token.text!r}")
-        while token.kind == "string" and self.now is not None and self.now.kind == "string":
-            following = self.advance()  # adjacent strings are one
-            token = Token("string", f'"{token.text[1:-1]}{following.text[1:-1]}"', token.line)
-        return token
+        if token.kind != "string" or self.now is None or self.now.kind != "string":
+            return token
+        pieces = [token.text]  # adjacent strings are one
+        while self.now is not None and self.now.kind == "string":
+            pieces.append(self.advance().text)
+        return Token("string", f'"{"".join(map(_between_double_quotes, pieces))}"', token.line)
+
+
+def _unreadable(text: str) -> str:
+    """What is wrong with text that is no token."""
+    if text[:1] in ("'", '"'):
+        return f"the string that begins with {text} has no closing quote on its line"
+    return f"cannot read {text!r} here"
+
+
+def _between_double_quotes(quoted: str) -> str:
+    """The inside of a quoted string, as it stands between double quotes."""
+    inside = quoted[1:-1]
+    return inside if quoted[0] == '"' else re.sub(r'(\\.)|"', lambda m: m.group(1) or '\\"', inside)
 
 
 class _Reader:
@@ -212,6 +244,9 @@ class _Reader:
         """False for an enum value that the schema does not know: such a field is kept as unknown."""
         if descriptor.enum_type is None:
             return True
+        quoted = [v for v in found.values if isinstance(v, Token) and v.kind == "string"]
+        if quoted:
+            raise self._fail(found, f"must be a name without quotes, found {quoted[0].text}")
         return all(
             isinstance(v, Token) and _enum_number(descriptor, v.text) is not None for v in found.values
         )
@@ -220,10 +255,11 @@ class _Reader:
         self, message: Any, descriptor: FieldDescriptor, found: Field, value: Token | list[Field], where: Path
     ) -> None:
         repeated = _repeated(descriptor)
-        if repeated:
-            place = (*where, descriptor.name, len(getattr(message, descriptor.name)))
-        else:
-            place = (*where, descriptor.name, 0)
+        place = (*where, descriptor.name, len(getattr(message, descriptor.name)) if repeated else 0)
+        if not repeated and place in self.made.lines:
+            raise self._fail(
+                found, f"is given twice, first on line {self.made.lines[place]}; keep one of them"
+            )
         self.made.lines[place] = found.line
         if descriptor.message_type is not None:
             if isinstance(value, Token):
@@ -243,7 +279,7 @@ class _Reader:
             else:
                 setattr(message, descriptor.name, converted)
         except (TypeError, ValueError) as error:
-            raise self._fail(found, f"cannot hold {value.text}: {error}") from error
+            raise self._fail(found, f"cannot hold {_short(value.text)}: {error}") from error
 
     def _fail(self, found: Field, message: str) -> FormatError:
         return FormatError(f"field '{found.name}' {message}", path=self.made.path, where=f"line {found.line}")
@@ -257,7 +293,11 @@ class _Reader:
         except (ValueError, OverflowError, KeyError) as error:
             kind = _KINDS[descriptor.cpp_type]
             hint = near_matches(token.text, ("true", "false")) if kind == "true or false" else ""
-            raise self._fail(found, f"must be {kind}, found {token.text}.{hint}") from error
+            raise self._fail(found, f"must be {kind}, found {_short(token.text)}.{hint}") from error
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:36]} …"
 
 
 def _repeated(descriptor: FieldDescriptor) -> bool:
@@ -294,7 +334,7 @@ def _read_string(descriptor: FieldDescriptor, token: Token) -> str | bytes:
     if token.kind != "string":
         raise ValueError("not in quotes")
     data = text_encoding.CUnescape(token.text[1:-1])
-    return data if descriptor.type == FieldDescriptor.TYPE_BYTES else data.decode("utf-8", "replace")
+    return data if descriptor.type == FieldDescriptor.TYPE_BYTES else data.decode("utf-8")
 
 
 _F = FieldDescriptor

@@ -34,6 +34,7 @@ _LOG = re.compile(r"\d{1,20}\.log")
 _MAX_COPIED = 2 << 30
 _PATIENCE_S = 120.0
 _AHEAD = 64  # records fetched when one is asked for
+_PROGRAM = "from freshpot.data.leveldb_worker import main; main()"
 
 
 class LevelDB(reader.Database):
@@ -46,9 +47,10 @@ class LevelDB(reader.Database):
     """
 
     def __init__(self, path: str | os.PathLike[str], mode: Mode = Mode.READ) -> None:
-        super().__init__(path, mode)
         self._worker: _Process | None = None
         self._building: Path | None = None
+        super().__init__(path, mode)
+        _need_plyvel(self.path)
         if mode is Mode.NEW:
             if self.path.exists():
                 raise DataError(
@@ -213,7 +215,6 @@ class _Process:
 
     def __init__(self, path: Path, mode: bytes, folder: Path | None, manifest: str = "") -> None:
         self._path = path
-        _need_plyvel(path)
         view = Path(tempfile.mkdtemp(prefix="freshpot-leveldb-")) if folder is None else None
         try:
             if view is not None:
@@ -223,7 +224,8 @@ class _Process:
             _remove(view)
             raise
         self._finalizer = weakref.finalize(self, _stop, self._pipe, view)
-        self.ask(b"O", mode + os.fsencode(view or folder or path))
+        self._opened = os.fspath(view or folder or path)
+        self.ask(b"O", mode + os.fsencode(self._opened))
 
     def ask(self, kind: bytes, body: bytes = b"") -> bytes:
         """Send a request; returns the answer.
@@ -242,7 +244,7 @@ class _Process:
         if done == b"+":
             return answer
         self.close()
-        raise self._error(done, answer.decode("utf-8", "replace"))
+        raise self._error(done, answer.decode("utf-8", "replace").replace(self._opened, str(self._path)))
 
     def _receive(self) -> tuple[bytes, bytes]:
         """The worker's answer; hangs that a damaged store causes end here."""
@@ -276,7 +278,7 @@ def _need_plyvel(path: Path) -> None:
 
 def _start() -> subprocess.Popen[bytes]:
     """A worker with this interpreter's path."""
-    program = f"import sys; sys.path[:] = {sys.path!r}\nfrom freshpot.data.leveldb_worker import main; main()"
+    program = f"import sys; sys.path[:] = {sys.path!r}\n{_PROGRAM}"
     return subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,

@@ -111,6 +111,12 @@ class _Worker:
                 batch.put(key, value)
 
 
+def _words(error: Exception) -> bytes:
+    """What an error says; plyvel's say it in bytes."""
+    said = error.args[0] if error.args else type(error).__name__
+    return said if isinstance(said, bytes) else str(said).encode("utf-8", "replace")
+
+
 def _limit_memory() -> None:
     with contextlib.suppress(ImportError, OSError, ValueError):  # not every system has or grants it
         import resource
@@ -133,7 +139,7 @@ def main() -> None:
         try:
             done, reply = b"+", worker.answer(kind, body)
         except plyvel.CorruptionError as error:
-            done, reply = b"-", str(error).encode("utf-8", "replace")
+            done, reply = b"-", _words(error)
         except (plyvel.Error, MemoryError, OSError) as error:
-            done, reply = b"!", (str(error) or type(error).__name__).encode("utf-8", "replace")
+            done, reply = b"!", _words(error)
         send(answers, done, reply)

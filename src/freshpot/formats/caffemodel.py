@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from freshpot.errors import FormatError
 from freshpot.formats import protobuf
 from freshpot.formats.atomic import atomic_write, write_bytes
+from freshpot.formats.packed import get_packed, put_packed
 
 FloatArray = NDArray[np.float32]
 
@@ -43,20 +44,26 @@ def read_blob(blob: Any, *, diff: bool = False, where: str | None = None, path: 
         raise FormatError(
             f"a blob of shape {shape} has {len(values)} values, expected {count}", path=path, where=where
         )
-    return values.reshape(shape)
+    try:
+        return values.reshape(shape)
+    except ValueError as error:  # more axes than NumPy takes
+        raise FormatError(f"a blob of {len(shape)} axes: {error}", path=path, where=where) from error
 
 
 def _values(blob: Any, diff: bool) -> FloatArray:
-    double, single = (blob.double_diff, blob.diff) if diff else (blob.double_data, blob.data)
-    return np.array(double if len(double) else single, dtype=np.float32)
+    """The numbers of a blob, flat: of its double field if that has any."""
+    double, single = ("double_diff", "diff") if diff else ("double_data", "data")
+    if len(getattr(blob, double)):
+        return np.frombuffer(get_packed(blob, double), "<f8").astype(np.float32)
+    return np.frombuffer(get_packed(blob, single), "<f4").astype(np.float32)
 
 
 def fill_blob(blob: Any, values: FloatArray, diff: FloatArray | None = None) -> None:
     """Write an array (and its gradient) into an empty BlobProto, in the present form."""
     blob.shape.dim.extend(values.shape)
-    blob.data.extend(np.ascontiguousarray(values, np.float32).ravel().tolist())
+    put_packed(blob, "data", np.ascontiguousarray(values, "<f4").tobytes())
     if diff is not None:
-        blob.diff.extend(np.ascontiguousarray(diff, np.float32).ravel().tolist())
+        put_packed(blob, "diff", np.ascontiguousarray(diff, "<f4").tobytes())
 
 
 def fits(shape: tuple[int, ...], blob: Any) -> bool:

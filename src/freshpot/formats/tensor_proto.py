@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freshpot.errors import FormatError, NotSupportedError
-from freshpot.formats import protobuf, wire
+from freshpot.formats import protobuf
+from freshpot.formats.packed import get_packed, put_packed
 
 __all__ = ["tensor_from_proto", "tensor_to_proto"]
 
@@ -97,21 +98,10 @@ def put_elements(proto: Any, array: NDArray[Any]) -> None:
     """Set the elements of a TensorProto whose data_type is set already."""
     field = STORED[proto.data_type][1]
     if field in _AS_IN_MEMORY:
-        packed = array.tobytes()
-        tag = wire.encode_varint(proto.DESCRIPTOR.fields_by_name[field].number << 3 | wire.BYTES)
-        if packed:  # in one piece through the wire format: a field would take single Python numbers
-            proto.MergeFromString(tag + wire.encode_varint(len(packed)) + packed)
+        put_packed(proto, field, array.tobytes())
     else:
         stored_as = {"float16": np.uint16, "bool": np.uint8}.get(array.dtype.name, array.dtype)
         getattr(proto, field).extend(array.view(stored_as).ravel().tolist())
-
-
-def _packed(proto: Any, field: str) -> bytes:
-    """The elements of a repeated float or double field in one piece."""
-    alone = type(proto)()
-    getattr(alone, field).MergeFrom(getattr(proto, field))
-    data = alone.SerializePartialToString()
-    return data[next(wire.scan_fields(data)).begin :] if data else b""
 
 
 def integers(field: Any) -> NDArray[np.int64]:
@@ -136,7 +126,7 @@ def elements_of(proto: Any, path: object, where: str | None) -> NDArray[Any]:
     if field == "byte_data":
         return np.empty(0, dtype)
     if field in _AS_IN_MEMORY:
-        return np.frombuffer(_packed(proto, field), dtype)
+        return np.frombuffer(get_packed(proto, field), dtype)
     return from_numbers(integers(getattr(proto, field)), dtype)
 
 

@@ -7,7 +7,6 @@ What the job shows of itself is in `cli.mnist_report`.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,13 +162,13 @@ class MnistJob:
         return self.history.steps
 
     def _skip_batches(self, steps: int) -> None:
-        """Let the reader stand where it stood after ``steps`` training steps."""
-        from caffe2.python import workspace
+        """Let the reader stand where it stood after ``steps`` training steps (it has read nothing yet)."""
+        from caffe2.python._workspace import state
 
-        period = self.train_size // math.gcd(self.train_size, self.settings.batch_size)
-        reading = self.train_model.net.Proto().op[0]
-        for _ in range(steps % period):
-            workspace.RunOperatorOnce(reading)
+        reader = state.current().get(self.train_model.net.Proto().op[0].input[0])
+        records = steps * self.settings.batch_size % self.train_size
+        while records:
+            records -= len(reader.read_many(min(records, 10_000)))
 
     def save_predictor(self) -> Path:
         """Export the deploy net with its parameters as one minidb file."""

@@ -224,7 +224,8 @@ def share_weights(net: CaffeNet, other: CaffeNet) -> None:
             mine = net.layers[i].blobs[k]
             if mine.dims != blob.dims:
                 _mismatch(net, i, k, blob.dims, None, False, CopyReport())
-            mine.share_with(blob, net.workspace)
+            if mine.data_cell is not blob.data_cell:  # else it was shared before: plans need not look again
+                mine.share_with(blob, net.workspace)
 
 
 # ---- saving ---------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ class CaffeRMSProp(CaffeUpdate):
 
 
 class CaffeAdaDelta(CaffeUpdate):
-    """h = momentum h + (1 - momentum) g²; u = g sqrt((k + delta) / (h + delta)); k likewise of u²; param = param - lr u.
+    """h, k = means of g² and of u²; u = g sqrt((k + delta) / (h + delta)); param = param - lr u.
 
     Shapes:   lr, iter: (1,); blobs: parameters, gradients, h, k -> as CaffeSGD
     Source:   BVLC/caffe src/caffe/solvers/adadelta_solver.cpp

@@ -1,0 +1,343 @@
+"""`caffe.SGDSolver` and the others: the training loop as Caffe runs and prints it.
+
+Owned here: iterations, tests, displayed lines, when to snapshot. Who calls it: users, the command line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from caffe import _files, _log, _random, pycaffe
+from caffe._solver import nets, rates, report, snapshots
+from caffe._solver.update import SLOTS, Update
+from freshpot.errors import ArgumentError, near_matches
+
+Callback = Callable[[], None]
+#: called after every iteration: iteration, smoothed loss, learning rate
+Watcher = Callable[[int, float, float], None]
+#: what a request function may answer
+NONE, STOP, SNAPSHOT = "none", "stop", "snapshot"
+
+
+class NetVec(list):
+    """A list of nets, under the name that pycaffe prints."""
+
+
+class SolverParameter:
+    """What pycaffe shows of a solver's description; ``base_lr`` may be set."""
+
+    __slots__ = ("_param",)
+
+    def __init__(self, param: Any) -> None:
+        self._param = param
+
+    max_iter = property(lambda self: self._param.max_iter, doc="Iterations of solve().")
+    display = property(lambda self: self._param.display, doc="Iterations between two displays; 0: none.")
+    layer_wise_reduce = property(
+        lambda self: self._param.layer_wise_reduce, doc="Several GPUs: reduce by layer."
+    )
+
+    @property
+    def base_lr(self) -> float:
+        """The learning rate that policies start from."""
+        return self._param.base_lr
+
+    @base_lr.setter
+    def base_lr(self, value: float) -> None:
+        self._param.base_lr = value
+
+
+class Solver:
+    """A solver: a net to train, nets to test on, and where training stands.
+
+    Args:
+        solver_file: a solver prototxt.
+
+    Raises:
+        DataError: a file that is not there.
+        FormatError: a file that cannot be parsed; names the line.
+        ArgumentError: fields that are missing or exclude each other.
+        NetError: whatever is wrong with a net.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, solver_file: str | os.PathLike[str]) -> None:
+        self._start(nets.read_solver(solver_file))
+
+    @classmethod
+    def _of(cls, param: Any) -> Solver:
+        made = cls.__new__(cls)
+        made._start(param)
+        return made
+
+    def _start(self, param: Any) -> None:
+        if not hasattr(self, "kind"):
+            raise ArgumentError("Solver has no update rule; use SGDSolver or another one, or get_solver().")
+        _log.info("solver.cpp:45", "Initializing solver from parameters: \n" + str(param))
+        self._param = param
+        self._check()
+        if param.random_seed >= 0:
+            _random.seed(param.random_seed)
+        self._train = nets.make_train_net(param)
+        self._tests = nets.make_test_nets(param)
+        self._net = pycaffe.Net._of(self._train)
+        self._test_nets = NetVec(pycaffe.Net._of(net) for net in self._tests)
+        self._update = Update(self.kind, self._train, param)
+        self._callbacks: list[tuple[Callback, Callback]] = []
+        self.watchers: list[Watcher] = []
+        self.request: Callable[[], str] = lambda: NONE
+        self._stopped = False
+        self._iter = self._current_step = 0
+        self._display = report.Display(self)
+        _log.info("solver.cpp:57", "Solver scaffolding done.")
+
+    def _check(self) -> None:
+        param = self._param
+        if param.average_loss < 1:
+            raise ArgumentError(f"average_loss must be at least 1, got {param.average_loss}.")
+        if param.iter_size < 1:
+            raise ArgumentError(f"iter_size must be at least 1, got {param.iter_size}.")
+        if self.kind in ("AdaGrad", "RMSProp") and param.momentum:
+            raise ArgumentError(f"{self.kind} has no momentum; the solver gives momentum {param.momentum:g}.")
+        if self.kind == "RMSProp" and not 0 <= param.rms_decay < 1:
+            raise ArgumentError(f"rms_decay must be at least 0 and less than 1, got {param.rms_decay:g}.")
+        if param.snapshot:
+            snapshots.check_writable(param)
+
+    # ---- what there is -------------------------------------------------------------------------
+    @property
+    def net(self) -> pycaffe.Net:
+        """The net that is trained."""
+        return self._net
+
+    @property
+    def test_nets(self) -> NetVec:
+        """The nets that are tested; they share the trained net's weights from the first test on."""
+        return self._test_nets
+
+    @property
+    def iter(self) -> int:
+        """Updates done."""
+        return self._iter
+
+    @property
+    def param(self) -> SolverParameter:
+        """The solver's description."""
+        return SolverParameter(self._param)
+
+    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
+        """Have functions called before each iteration's passes, and between them and the update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    def share_weights(self, net: pycaffe.Net) -> None:
+        """Let another net use the trained net's weights (the same memory), by layer name."""
+        _files.share_weights(net._net, self._train)
+
+    # ---- training ------------------------------------------------------------------------------
+    def step(self, iters: int) -> None:
+        """Train for some iterations."""
+        start, stop = self._iter, self._iter + iters
+        self._display.restart()
+        param = self._param
+        while self._iter < stop:
+            if self._callbacks:
+                self._train.clear_param_diffs()
+            if self._tests_are_due():
+                self._test_all()
+                if self._stopped:
+                    break
+            for on_start, _ in self._callbacks:
+                on_start()
+            shown = bool(param.display) and self._iter % param.display == 0
+            self._train.debug_info = shown and param.debug_info
+            loss = self._passes()
+            self._display.add_loss(loss, start)
+            if shown:
+                self._display.iteration()
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            if not self._go_on():
+                break
+
+    def _passes(self) -> float:
+        """Forward and backward, iter_size times; the mean loss."""
+        loss = 0.0
+        for k in range(self._param.iter_size):
+            loss += self._train.forward_range(0, len(self._train.layers) - 1)
+            self._train.backward_all(fresh=k == 0 and not self._callbacks)
+        return loss / self._param.iter_size
+
+    def _tests_are_due(self) -> bool:
+        interval = self._param.test_interval
+        return (
+            bool(interval)
+            and self._iter % interval == 0
+            and (self._iter > 0 or self._param.test_initialization)
+        )
+
+    def apply_update(self) -> None:
+        """Update the weights from their diffs, as at the end of an iteration."""
+        rate = self._learning_rate()
+        if self._param.display and self._iter % self._param.display == 0:
+            _log.info("sgd_solver.cpp:112", f"Iteration {self._iter}, lr = {rate:g}")
+        self._update.run(rate, self._iter)
+        self._iter += 1
+        for watcher in self.watchers:
+            watcher(self._iter, self._display.smoothed_loss, rate)
+
+    def _learning_rate(self) -> float:
+        rate, self._current_step = rates.learning_rate(self._param, self._iter, self._current_step)
+        return rate
+
+    def _go_on(self) -> bool:
+        """Snapshot if it is time or was asked for; False if a stop was asked for."""
+        request = self.request()
+        if (self._param.snapshot and self._iter % self._param.snapshot == 0) or request == SNAPSHOT:
+            self.snapshot()
+        self._stopped = request == STOP
+        return not self._stopped
+
+    def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
+        """Train to max_iter, with tests and snapshots as the description says.
+
+        Args:
+            resume_file: a solver state to go on from.
+        """
+        param = self._param
+        _log.info("solver.cpp:289", f"Solving {self._train.name}")
+        _log.info("solver.cpp:290", f"Learning Rate Policy: {param.lr_policy}")
+        self._stopped = False
+        if resume_file is not None:
+            _log.info("solver.cpp:296", f"Restoring previous solver status from {os.fspath(resume_file)}")
+            self.restore(resume_file)
+        start = self._iter
+        self.step(param.max_iter - self._iter)
+        if param.snapshot_after_train and not (param.snapshot and self._iter % param.snapshot == 0):
+            self.snapshot()
+        if self._stopped:
+            _log.info("solver.cpp:316", "Optimization stopped early.")
+            return
+        if param.display and self._iter % param.display == 0:
+            loss = self._train.forward_range(0, len(self._train.layers) - 1)
+            self._display.add_loss(loss, start)
+            _log.info("solver.cpp:327", f"Iteration {self._iter}, loss = {self._display.smoothed_loss:g}")
+        if param.test_interval and self._iter % param.test_interval == 0:
+            self._test_all()
+        _log.info("solver.cpp:332", "Optimization Done.")
+
+    # ---- testing -------------------------------------------------------------------------------
+    def _test_all(self) -> None:
+        for i in range(len(self._tests)):
+            if self._stopped:
+                return
+            self._test(i)
+
+    def _test(self, i: int) -> None:
+        _log.info("solver.cpp:347", f"Iteration {self._iter}, Testing net (#{i})")
+        net, count = self._tests[i], self._param.test_iter[i]
+        _files.share_weights(net, self._train)
+        scores = report.Scores(net)
+        for _ in range(count):
+            self._answer_requests()
+            if self._stopped:
+                _log.info("solver.cpp:396", "Test interrupted.")
+                return
+            scores.add(net.forward_range(0, len(net.layers) - 1))
+        if count and self._param.test_compute_loss:
+            _log.info("solver.cpp:401", f"Test loss: {scores.loss / count:g}")
+        scores.say("solver.cpp:414", "    Test net output #{i}: ", count)
+
+    def _answer_requests(self) -> None:
+        while (request := self.request()) != NONE:
+            if request == SNAPSHOT:
+                self.snapshot()
+            else:
+                self._stopped = True
+
+    # ---- files ---------------------------------------------------------------------------------
+    def snapshot(self) -> None:
+        """Write the weights and the solver's state, as snapshot_prefix and snapshot_format say.
+
+        Raises:
+            DataError: the files cannot be written.
+        """
+        snapshots.write(self._param, self._train, self._update, self._iter, self._current_step)
+
+    def restore(self, state_file: str | os.PathLike[str]) -> None:
+        """Go on from a solver state: iteration, histories, and the weights that were saved with it.
+
+        Raises:
+            DataError: the state, or the weights it names, are not there.
+            FormatError: a damaged file.
+            ArityError, ShapeError: a state of another net or solver type.
+        """
+        self._iter, self._current_step = snapshots.read(os.fspath(state_file), self._train, self._update)
+
+
+class SGDSolver(Solver):
+    """Stochastic gradient descent with momentum."""
+
+    kind = "SGD"
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return self._learning_rate()
+
+
+class NesterovSolver(SGDSolver):
+    """Nesterov's accelerated gradient."""
+
+    kind = "Nesterov"
+
+
+class AdaGradSolver(SGDSolver):
+    """AdaGrad."""
+
+    kind = "AdaGrad"
+
+
+class RMSPropSolver(SGDSolver):
+    """RMSProp."""
+
+    kind = "RMSProp"
+
+
+class AdaDeltaSolver(SGDSolver):
+    """AdaDelta."""
+
+    kind = "AdaDelta"
+
+
+class AdamSolver(SGDSolver):
+    """Adam."""
+
+    kind = "Adam"
+
+
+_SOLVERS: dict[str, type[Solver]] = {
+    cls.kind: cls
+    for cls in (AdaDeltaSolver, AdaGradSolver, AdamSolver, NesterovSolver, RMSPropSolver, SGDSolver)
+}
+
+
+def make_solver(param: Any) -> Solver:
+    """A solver of the type that its description names.
+
+    Raises:
+        ArgumentError: there is no such type.
+    """
+    if param.type not in _SOLVERS:
+        raise ArgumentError(
+            f"there is no solver type '{param.type}'. Known: {', '.join(SLOTS)}.{near_matches(param.type, _SOLVERS)}"
+        )
+    return _SOLVERS[param.type]._of(param)
+
+
+def get_solver(solver_file: str | os.PathLike[str]) -> Solver:
+    """A solver of the type that its file names."""
+    return make_solver(nets.read_solver(solver_file))

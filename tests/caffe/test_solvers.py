@@ -1,0 +1,198 @@
+"""Solvers beside recorded runs of the original: losses, weights, histories, rates, snapshots, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+from conftest import SHARED, needs_shared
+from freshpot.errors import FreshpotError
+from freshpot.formats.solverstate import read_solverstate
+
+FOLDER = SHARED / "reference/caffe" if SHARED else None
+
+
+def cases(name: str) -> list[dict]:
+    """Recorded cases, as test parameters."""
+    if FOLDER is None:
+        return []
+    found = json.loads((FOLDER / f"solvers/{name}.json").read_text())
+    return found if isinstance(found, list) else [{**c, "net": found["net"]} for c in found["cases"]]
+
+
+def params(name: str) -> list:
+    # without the reference data one case stays, so that the fixture says why it is skipped
+    return [pytest.param(c, id=c["id"]) for c in cases(name)] or [pytest.param({"id": "none"}, id="none")]
+
+
+@pytest.fixture
+def place(shared, tmp_path, monkeypatch):
+    """An empty working folder with the small database."""
+    shutil.copytree(shared / "reference/caffe/files/mnist_200_lmdb", tmp_path / "mnist_200_lmdb")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def mnist_lmdb(shared, tmp_path_factory):
+    """The real MNIST as `convert_mnist_data` writes it: train and test databases."""
+    from freshpot.cli import main
+
+    out = tmp_path_factory.mktemp("mnist")
+    source = shared / "mnist"
+    if not source.is_dir():
+        pytest.skip("MNIST is not in the shared folder")
+    assert main(["data", "mnist", "--format", "caffe-lmdb", "--data", str(source), "--out", str(out)]) == 0
+    return out
+
+
+def make(case: dict, kind: str | None = None) -> caffe.SGDSolver:
+    Path("train.prototxt").write_text(case["net"])
+    Path("solver.prototxt").write_text(case["solver"])
+    solver = getattr(caffe, kind)("solver.prototxt") if kind else caffe.get_solver("solver.prototxt")
+    if "init" in case:
+        for key, value in np.load(FOLDER / case["init"]).items():
+            layer, k = key.rsplit("/", 1)
+            if layer in solver.net.params:
+                solver.net.params[layer][int(k)].data[...] = value
+    return solver
+
+
+def close(found, wanted, noise: float, what: str) -> None:
+    wanted = np.asarray(wanted, np.float64)
+    allowed = max(15 * noise, 1e-4 * np.abs(wanted).max())
+    assert np.abs(np.asarray(found, np.float64) - wanted).max() <= allowed, what
+
+
+@needs_shared
+@pytest.mark.parametrize("case", params("trajectories"))
+def test_trajectory(case, place, request):
+    if "mnist/mnist_train_lmdb" in case["net"]:
+        (place / "mnist").symlink_to(request.getfixturevalue("mnist_lmdb"))
+    solver = make(case)
+    assert type(solver).__name__ == case["type"]
+    losses = {name: [] for name in case["losses"]}
+    for rate in case["lr"]:
+        assert solver.lr == pytest.approx(rate, rel=1e-6)
+        solver.step(1)
+        for name, values in losses.items():
+            values.append(float(solver.net.blobs[name].data))
+    noise, z = case["noise"], np.load(FOLDER / "solvers/trajectories.npz")
+    assert solver.iter == case["iter"]
+    for name, values in losses.items():
+        close(values, case["losses"][name], noise[f"losses/{name}"], name)
+        close(values[:10], case["losses"][name][:10], noise[f"losses/{name}/first10"], f"{name}, first ten")
+    for key in (k for k in z.files if k.startswith(f"{case['id']}/final/")):
+        layer, k = key.split("/final/")[1].rsplit("/", 1)
+        close(solver.net.params[layer][int(k)].data, z[key], noise[f"final/{layer}/{k}"], key)
+    if "solverstate" not in case:
+        return
+    solver.snapshot()
+    state = read_solverstate(f"snap_iter_{case['iter']}.solverstate")
+    wanted = case["solverstate"]
+    assert (state.iteration, state.learned_net, state.current_step) == (
+        wanted["iter"],
+        wanted["learned_net"],
+        wanted["current_step"],
+    )
+    assert [list(h.shape) for h in state.history] == wanted["history_shapes"]
+    for i, found in enumerate(state.history):
+        close(found, z[f"{case['id']}/history/{i}"], noise[f"history/{i}"], f"history {i}")
+
+
+@needs_shared
+@pytest.mark.parametrize("case", params("lr_policies"))
+def test_learning_rates(case, place):
+    solver = make(case)
+    for iteration, rate in case["lr"]:
+        solver.step(iteration - solver.iter)
+        assert solver.lr == pytest.approx(rate, rel=1e-6, abs=1e-45), iteration
+
+
+@needs_shared
+@pytest.mark.parametrize("case", params("snapshot_restore"))
+def test_snapshot_and_restore_are_exact(case, place):
+    solver = make(case)
+    losses = []
+    for rate in case["lr"]:
+        assert solver.lr == pytest.approx(rate, rel=1e-6)
+        solver.step(1)
+        losses.append(float(solver.net.blobs["loss"].data))
+    close(losses, case["losses"], 1e-5, "losses")
+    assert sorted(p.name for p in place.glob("snap_*")) == case["files"]
+    again = caffe.get_solver("solver.prototxt")
+    again.restore(case["restored_from"])
+    assert again.iter == case["iter_after_restore"]
+    rest = []
+    for rate in case["lr_after_restore"]:
+        assert again.lr == pytest.approx(rate, rel=1e-6)
+        again.step(1)
+        rest.append(float(again.net.blobs["loss"].data))
+    assert rest == losses[again.iter - len(rest) :]
+    for name, blobs in solver.net.params.items():
+        for mine, other in zip(blobs, again.net.params[name], strict=True):
+            np.testing.assert_array_equal(mine.data, other.data)
+
+
+@needs_shared
+@pytest.mark.parametrize("case", params("solver_files"))
+def test_solver_file(case, place):
+    (place / "snapdir").mkdir()
+    if case.get("aborts"):
+        with pytest.raises(FreshpotError):
+            make(case).solve()
+        return
+    solver = make(case)
+    assert type(solver).__name__ == case["python_type"]
+    assert len(solver.test_nets) == case["test_nets"]
+    before = set(place.rglob("*"))
+    solver.solve()
+    assert solver.iter == case["iter"]
+    assert sorted(str(p.relative_to(place)) for p in set(place.rglob("*")) - before) == case["new_files"]
+
+
+@needs_shared
+def test_training_loop_in_python(place, mnist_lmdb):
+    case = cases("loops")[0]
+    (place / "mnist").symlink_to(mnist_lmdb)
+    Path("loop_train.prototxt").write_text(case["train"])
+    Path("loop_test.prototxt").write_text(case["test"])
+    Path("loop_solver.prototxt").write_text(case["solver"])
+    solver = caffe.SGDSolver("loop_solver.prototxt")
+    for key, value in np.load(FOLDER / case["init"]).items():
+        layer, k = key.rsplit("/", 1)
+        for net in (solver.net, *solver.test_nets):
+            net.params[layer][int(k)].data[...] = value
+    assert [[k, list(v.data.shape)] for k, v in solver.net.blobs.items()] == case["blobs"]
+    assert [[k, list(v[0].data.shape)] for k, v in solver.net.params.items()] == case["params"]
+    solver.net.forward()
+    solver.test_nets[0].forward()
+    assert solver.net.blobs["label"].data[:8].tolist() == case["train_labels"]
+    assert solver.test_nets[0].blobs["label"].data[:8].tolist() == case["test_labels"]
+    solver.step(1)
+    assert float(solver.net.blobs["loss"].data) == pytest.approx(case["first_loss"], abs=1e-5)
+    z = np.load(FOLDER / "solvers/loops.npz")
+    close(solver.net.params["conv1"][0].diff, z["lenet_loop/first_diff"], 1e-7, "diff after the update")
+    losses, correct, scores = [], [], []
+    for it in range(60):
+        solver.step(1)
+        losses.append(float(solver.net.blobs["loss"].data))
+        solver.test_nets[0].forward(start="conv1")
+        scores.append(solver.test_nets[0].blobs["score"].data[:8].copy())
+        if it % 20 == 0:
+            right = 0
+            for _ in range(10):
+                solver.test_nets[0].forward()
+                blobs = solver.test_nets[0].blobs
+                right += int((blobs["score"].data.argmax(1) == blobs["label"].data).sum())
+            correct.append([it, right, 1000])
+    close(losses, case["losses"], 2e-3, "losses")
+    close(scores[:10], z["lenet_loop/score"][:10], 1e-4, "scores")
+    for found, wanted in zip(correct, case["correct"], strict=True):
+        assert abs(found[1] - wanted[1]) <= 5
+    assert solver.iter == case["iter"]

@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -136,6 +137,27 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     gc.collect()
     assert worker.returncode is not None
     assert list(work.iterdir()) == []
+
+
+def test_a_program_that_ends_without_closing_gets_its_store(tmp_path: Path) -> None:
+    program = (
+        "import sys; from freshpot.data.reader import Mode, open_db\n"
+        "database = open_db('leveldb', sys.argv[1], Mode.NEW)\n"
+        "transaction = database.transaction(); transaction.put(b'a', b'b'); transaction.commit()\n"
+        "reader = open_db('leveldb', sys.argv[2]).cursor(); print(reader.key())\n"
+    )
+    write(tmp_path / "old", SOME)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "db"), str(tmp_path / "old")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert (done.stdout, done.stderr) == ("b'0000'\n", "")
+    assert read(tmp_path / "db") == [(b"a", b"b")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["db", "old"]
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ class _Python:
     def __init__(self, low: Lowering) -> None:
         self._owner = low.layer
         p = low.param.python_param
+        made_by = find_class(low)
         with self._noted(p.layer):
-            made = find_class(low)(low.param)
+            made = made_by(low.param)
         if not isinstance(made, Layer):
             low.refuse(
                 f"{p.module}.{p.layer} makes a {type(made).__name__}, not a caffe.Layer.", ArgumentError
@@ -101,7 +102,10 @@ def find_class(low: Lowering) -> Any:
     if not hasattr(module, p.layer):
         classes = [name for name in vars(module) if isinstance(getattr(module, name), type)]
         raise ArgumentError(f"module '{p.module}' has no class '{p.layer}'.{near_matches(p.layer, classes)}")
-    return getattr(module, p.layer)
+    found = getattr(module, p.layer)
+    if not callable(found):
+        raise ArgumentError(f"{p.module}.{p.layer} is no class.")
+    return found
 
 
 @layer("Python", bottoms=(0, None), tops=(0, None))

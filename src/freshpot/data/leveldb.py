@@ -224,6 +224,8 @@ class _Process:
             _remove(view)
             raise
         self._finalizer = weakref.finalize(self, _stop, self._pipe, view)
+        # at the end of the program a store being written is closed first, by ``reader``
+        self._finalizer.atexit = folder is None
         self._opened = os.fspath(view or folder or path)
         self.ask(b"O", mode + os.fsencode(self._opened))
 

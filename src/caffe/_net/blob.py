@@ -5,17 +5,42 @@ Owned here: the pair of engine blobs behind one Caffe blob. Who calls it: layers
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from freshpot.engine import Workspace
 from freshpot.engine.blob import Blob as Cell
-from freshpot.errors import ShapeError
+from freshpot.errors import FreshpotError, KernelError, ShapeError
 
 #: a blob's diff is the engine blob of this name
 DIFF = "{}@diff"
+#: elements in a blob; the original counts them in a C int
+MOST_ELEMENTS = 2**31 - 1
+
+
+@contextlib.contextmanager
+def memory_for(dims: tuple[int, ...], name: str | None = None) -> Iterator[None]:
+    """Around allocating a blob of shape ``dims``: what is too large is refused in words.
+
+    Raises:
+        ShapeError: more elements than a blob holds.
+        KernelError: the machine has not that much memory.
+    """
+    count = math.prod(dims)
+    if count > MOST_ELEMENTS:
+        raise ShapeError(
+            f"shape {dims} has {count} elements; a blob holds {MOST_ELEMENTS} at most.", blob=name
+        )
+    try:
+        yield
+    except FreshpotError:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        raise KernelError(f"no memory for a blob of shape {dims}, {4 * count} bytes.", blob=name) from error
 
 
 class NetBlob:
@@ -79,7 +104,8 @@ class NetBlob:
         for cell in (self.data_cell, self.diff_cell):
             if not cell.empty:
                 same = cell.value.numel() == math.prod(dims)
-                cell.value = cell.value.reshape(dims) if same else cell.value.new_zeros(dims)
+                with memory_for(dims, self.name):
+                    cell.value = cell.value.reshape(dims) if same else cell.value.new_zeros(dims)
 
     # ---- contents ------------------------------------------------------------------------------
     def diff_tensor(self) -> torch.Tensor:

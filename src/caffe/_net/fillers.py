@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from caffe import _random
-from freshpot.errors import ArgumentError, near_matches
+from caffe._net.blob import memory_for
+from freshpot.errors import ArgumentError, ShapeError, near_matches
 
 Shape = tuple[int, ...]
 
@@ -24,7 +25,11 @@ def fill(filler: Any, shape: Shape) -> Tensor:
 
     Raises:
         ArgumentError: an unknown type, or a shape or option that the filler does not take.
+        ShapeError: nothing to fill, or too much for a blob.
+        KernelError: no memory.
     """
+    if 0 in shape:
+        raise ShapeError(f"a blob of shape {shape} has no elements to fill.")
     if filler.type not in _FILLERS:
         raise ArgumentError(
             f"there is no filler '{filler.type}'; there are {', '.join(sorted(_FILLERS))}."
@@ -32,7 +37,8 @@ def fill(filler: Any, shape: Shape) -> Tensor:
         )
     if filler.sparse != -1 and filler.type != "gaussian":
         raise ArgumentError(f"filler '{filler.type}' cannot be sparse; only gaussian can.")
-    return _FILLERS[filler.type](filler, shape)
+    with memory_for(shape):
+        return _FILLERS[filler.type](filler, shape)
 
 
 def _constant(filler: Any, shape: Shape) -> Tensor:

@@ -74,8 +74,9 @@ def upgrade_net_text(made: TextMessage, say: Say = silent) -> bool:
         new = _moved(old, index)
         if new is None:
             continue
-        if _was_v0(old) and len(new) > 2:  # a filler: it stands elsewhere now
-            new, fields = new[:2], [Field(str(new[2]), fields[0].line, [fields])]
+        while _message_at(made.message, new) is None:  # it is called otherwise now: keep it a level higher
+            *outer, name, _ = new
+            new, fields = tuple(outer), [Field(str(name), fields[0].line, [fields])]
         made.unknown.setdefault(new, []).extend(fields)
     _translate(made)
     return complete
@@ -142,9 +143,15 @@ def _strange(made: TextMessage, where: Path, found: Field) -> StrangeField:
 
 
 def _message_at(message: Any, where: Path) -> Any:
+    """The message at a path, or None if there is none."""
     for name, index in zip(where[::2], where[1::2], strict=True):
-        value = getattr(message, str(name))
-        message = value[index] if hasattr(value, "__getitem__") else value
+        value: Any = getattr(message, str(name), None)
+        if hasattr(value, "__len__"):
+            message = value[int(index)] if int(index) < len(value) else None
+        else:
+            message = value if value is not None and message.HasField(str(name)) else None
+        if message is None:
+            return None
     return message
 
 
@@ -154,6 +161,9 @@ def _what(message: Any, place: str, found: Field) -> str:
     if found.name not in known:
         owner = f"'{place}'" if place else message.DESCRIPTOR.name
         return f"{owner} has no field '{found.name}'.{near_matches(found.name, known)}"
+    if known[found.name].enum_type is None:  # kept a level higher than it stood
+        inside = ", ".join(f"'{f.name}'" for value in found.values if isinstance(value, list) for f in value)
+        return f"'{full}' has no field {inside}."
     values = [v.name for v in known[found.name].enum_type.values]
     given = ", ".join(v.text if isinstance(v, Token) else "{ … }" for v in found.values)
     return f"'{full}' has no value {given}; there are {', '.join(values)}.{near_matches(given, values)}"

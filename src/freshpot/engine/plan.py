@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from freshpot.engine.workspace import Workspace
 
 
+#: what `torch.no_grad` does, without the five calls of a context manager, which a small net would feel
+_set_grad_enabled = torch._C._set_grad_enabled
+
+
 class Step:
     """One operator of a plan: the definition bound to its arguments, and its blobs."""
 
@@ -61,20 +65,19 @@ class Step:
 
     def _overwrites_inputs(self) -> bool:
         pairs = self.operator.must_inplace or self.operator.inplace
-        return (
-            not isinstance(pairs, str)
-            and bool(pairs)
-            and all(
-                i < len(self.inputs) and j < len(self.outputs) and self.inputs[i] is self.outputs[j]
-                for i, j in pairs
-            )
-        )
+        if not pairs or isinstance(pairs, str):
+            return False
+        inputs, outputs = self.inputs, self.outputs
+        for i, j in pairs:
+            if i >= len(inputs) or j >= len(outputs) or inputs[i] is not outputs[j]:
+                return False
+        return True
 
     def run_checked(self, workspace: Workspace) -> None:
         """Check the inputs, then run."""
         values = [blob.value for blob in self.inputs]
-        for blob in self.inputs:
-            if blob.value is EMPTY:
+        for blob, value in zip(self.inputs, values, strict=True):
+            if value is EMPTY:
                 raise MissingBlobError(
                     f"input blob '{blob.name}' holds nothing yet: feed it, or run the net that writes it.",
                     blob=blob.name,
@@ -150,16 +153,26 @@ class Plan:
             NetError: an operator refused its inputs or failed; names net, operator and blobs. What
             operators before it wrote stays written.
         """
-        with torch.no_grad():
+        recording = torch.is_grad_enabled()
+        if recording:
+            _set_grad_enabled(False)
+        try:
             for _ in range(times):
                 self.step()
+        finally:
+            if recording:
+                _set_grad_enabled(True)
 
     def step(self) -> None:
         """Run once, as part of a run that is under way: for operators that run nets of their own."""
         if self._checked_at != self.workspace.epoch:
             self._run_checked()
-        else:
-            self._run_fast()
+            return
+        flat = self._flat or self._write_flat()
+        try:
+            flat()
+        except Exception as error:
+            self._raise(self._failed_step(error), error)
 
     def _run_checked(self) -> None:
         if self._bound_at != self.workspace.layout_epoch:
@@ -172,13 +185,9 @@ class Plan:
                 self._raise(step, error)
         self._checked_at = epoch
 
-    def _run_fast(self) -> None:
-        if self._flat is None:
-            self._flat = _FlatWriter(self.steps, self.workspace).write()
-        try:
-            self._flat()
-        except Exception as error:
-            self._raise(self._failed_step(error), error)
+    def _write_flat(self) -> Callable[[], None]:
+        self._flat = _FlatWriter(self.steps, self.workspace).write()
+        return self._flat
 
     def _failed_step(self, error: BaseException) -> Step:
         trace = error.__traceback__

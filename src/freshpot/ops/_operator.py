@@ -28,6 +28,7 @@ catalogue entry, and the list of reference cases that test it.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -37,13 +38,15 @@ from freshpot.errors import ArityError, DTypeError, NetError, ShapeError
 from freshpot.net import registry
 from freshpot.net.grads import same_name_rule
 from freshpot.net.op import Op
-from freshpot.net.schema import Arg, Port, check_arity
+from freshpot.net.schema import Arg, Port, arity, check_arity
 from freshpot.ops.dtypes import TORCH, describe, name_of
 
 if TYPE_CHECKING:
     from freshpot.engine.workspace import Blob, Workspace
 
 Values = Sequence[Any]
+
+_CPU = torch.device("cpu")
 
 #: for `Operator.inplace`: every output may be the same blob as any input
 ANY_PAIR = "any"
@@ -89,6 +92,14 @@ class Operator:
     op: Op
     device: torch.device
 
+    #: derived from the declarations, once a class: how many inputs and outputs there may be, whether
+    #: every input has a port of its own, the arguments by name, and what stands in for those not given
+    _blob_counts: ClassVar[tuple[range, range]]
+    _one_port_each: ClassVar[bool]
+    _declared_args: ClassVar[dict[str, Arg]]
+    _required_args: ClassVar[tuple[Arg, ...]]
+    _default_values: ClassVar[dict[str, Any]]
+
     if TYPE_CHECKING:
 
         def __getattr__(self, argument: str) -> Any:
@@ -107,18 +118,41 @@ class Operator:
         for member in list(cls.__dict__.values()):
             if isinstance(member, _GradientMethod):
                 member.attach(cls)
+        cls._derive()
         registry.add(cls)
 
+    @classmethod
+    def _derive(cls) -> None:
+        """Work out, once, what every instance needs."""
+        cls._blob_counts = (_count_range(cls.inputs), _count_range(cls.outputs))
+        cls._one_port_each = not any(port.many for port in cls.inputs)
+        cls._declared_args = {arg.name: arg for arg in cls.args}
+        cls._required_args = tuple(arg for arg in cls.args if arg.required)
+        cls._default_values = {arg.name: arg.default for arg in cls.args if not arg.required}
+
     def __init__(self, op: Op, device: torch.device | None = None) -> None:
-        check_arity(op, self.inputs, self.outputs)
-        self._check_inplace(op)
         self.op = op
-        self.device = device or torch.device("cpu")
+        self.device = device or _CPU
         self.num_inputs = len(op.inputs)
         self.num_outputs = len(op.outputs)
-        for arg in self.args:
-            setattr(self, arg.name, arg.read(op))
+        inputs, outputs = self._blob_counts
+        if self.num_inputs not in inputs or self.num_outputs not in outputs:
+            check_arity(op, self.inputs, self.outputs)  # says it in words
+        self._check_inplace(op)
+        self._read_arguments(op)
         self.setup()
+
+    def _read_arguments(self, op: Op) -> None:
+        own = self.__dict__
+        for name, default in self._default_values.items():
+            own[name] = default.copy() if type(default) is list else default
+        for name in op.args:
+            arg = self._declared_args.get(name)
+            if arg is not None:
+                own[name] = arg.read(op)
+        for arg in self._required_args:
+            if arg.name not in own:
+                arg.read(op)  # says that it is missing
 
     # ---- holes for subclasses ------------------------------------------------------------------
     def setup(self) -> None:
@@ -164,7 +198,8 @@ class Operator:
             DTypeError, ShapeError: with the port, the blob, what came and what is wanted.
         """
         symbols: dict[str, tuple[int, str]] = {}
-        for port, blob, value in zip(expand(self.inputs, len(values)), self.op.inputs, values, strict=False):
+        ports = self.inputs if self._one_port_each else expand(self.inputs, len(values))
+        for port, blob, value in zip(ports, self.op.inputs, values, strict=False):
             if port.dtypes:
                 self._check_dtype(port, blob, value)
             if port.shape != "...":
@@ -225,6 +260,12 @@ class Operator:
     def documentation(cls) -> str:
         """The definition's docstring, dedented."""
         return inspect.cleandoc(cls.__dict__.get("__doc__") or "")
+
+
+def _count_range(ports: tuple[Port, ...]) -> range:
+    """The numbers of blobs that these ports take."""
+    fewest, most = arity(ports)
+    return range(fewest, sys.maxsize if most is None else most + 1)
 
 
 def expand(ports: tuple[Port, ...], count: int) -> Iterable[Port]:

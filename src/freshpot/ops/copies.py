@@ -20,8 +20,9 @@ def own_copy(name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "OSU":
             return _string_array(name, value)
+        native = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
         try:
-            return torch.from_numpy(np.array(value, order="C", dtype=value.dtype.newbyteorder("=")))
+            return torch.from_numpy(native.copy())
         except TypeError as error:
             raise DTypeError(
                 f"blob '{name}': numpy type {value.dtype} is not a tensor type; convert it with astype().",

@@ -22,6 +22,10 @@ from freshpot.ops.dtypes import TORCH, describe
 from freshpot.ops.quantized_tensor import QuantizedTensor
 
 
+#: element types that tensors have, in this machine's byte order
+_DTYPES = frozenset(np.dtype(name) for name in TORCH)
+
+
 def find(ws: Workspace, name: str) -> Blob:
     """The blob of that name. Raises MissingBlobError if there is none."""
     blob = ws.find(name)
@@ -54,11 +58,12 @@ def feed(ws: Workspace, name: str, value: Any, device_option: Any = None) -> boo
 
 
 def _tensor(name: str, array: np.ndarray, device_option: Any) -> Any:
-    if array.dtype.kind in "OSU":
+    dtype = array.dtype
+    if dtype.kind in "OSU":
         return array
-    if array.dtype.name not in TORCH:
+    if dtype not in _DTYPES and dtype.name not in TORCH:
         raise DTypeError(
-            f"numpy type {array.dtype} is not a tensor type; known: {', '.join(TORCH)}. Convert it with astype().",
+            f"numpy type {dtype} is not a tensor type; known: {', '.join(TORCH)}. Convert it with astype().",
             blob=name,
         )
     if device_option is None or not device_option.device_type:
@@ -70,7 +75,7 @@ def fetch(blob: Blob) -> Any:
     """A copy of what a blob holds: an array, bytes, an `Int8Tensor`; of other things a description."""
     value = blob.value
     if isinstance(value, torch.Tensor):
-        return np.array(value.detach().cpu().numpy())
+        return value.numpy(force=True).copy()
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, bytes):

@@ -33,7 +33,10 @@ class GaussianFill(RandomFiller):
             self.refuse(f"argument 'std' must be > 0, got {self.std}.", ArgumentError)
 
     def kernel(self, *inputs: Any) -> Tensor:
-        return self.empty(inputs).normal_(self.mean, self.std, generator=self.generator)
+        shape = self.shape_for(inputs)
+        return torch.normal(
+            self.mean, self.std, shape, generator=self.generator, dtype=torch.float32, device=self.device
+        )
 
 
 class XavierFill(RandomFiller):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator, gradient
@@ -46,6 +47,8 @@ class FC(Operator):
             self.refuse(f"bias b must have shape ({N},), as W has {N} rows; got {tuple(b.shape)}.")
 
     def kernel(self, X: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        if X.dim() == 2 == W.dim() and self.axis == 1:
+            return linear(X, W, b)
         W = self._matrix(W)
         Y = torch.addmm(b, X.reshape(-1, W.shape[1]), W.t())
         return Y.view(*X.shape[: self._axis(self.axis, X.dim())], W.shape[0])

@@ -68,10 +68,7 @@ class Step:
         if not pairs or isinstance(pairs, str):
             return False
         inputs, outputs = self.inputs, self.outputs
-        for i, j in pairs:
-            if i >= len(inputs) or j >= len(outputs) or inputs[i] is not outputs[j]:
-                return False
-        return True
+        return all(i < len(inputs) and j < len(outputs) and inputs[i] is outputs[j] for i, j in pairs)
 
     def run_checked(self, workspace: Workspace) -> None:
         """Check the inputs, then run."""

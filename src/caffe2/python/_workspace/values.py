@@ -21,7 +21,6 @@ from freshpot.ops.copies import own_copy
 from freshpot.ops.dtypes import TORCH, describe
 from freshpot.ops.quantized_tensor import QuantizedTensor
 
-
 #: element types that tensors have, in this machine's byte order
 _DTYPES = frozenset(np.dtype(name) for name in TORCH)
 

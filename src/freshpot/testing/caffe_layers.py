@@ -7,7 +7,6 @@ Owned here: reading `layers/<Type>.json/.npz` and judging one case. Who calls it
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import h5py
 import numpy as np
 
 from freshpot.errors import FreshpotError
+from freshpot.testing.recorded import read_cases
 
 #: two float32 sums in another order
 RTOL, ATOL = 1e-4, 1e-5
@@ -46,15 +46,8 @@ def layer_types(folder: Path) -> list[str]:
 
 def load(folder: Path, type: str) -> list[LayerCase]:
     """The cases of one layer type."""
-    specs = json.loads((folder / "layers" / f"{type}.json").read_text(encoding="utf-8"))
-    arrays: dict[str, dict[str, np.ndarray]] = {spec["id"]: {} for spec in specs}
-    stored = folder / "layers" / f"{type}.npz"
-    if stored.exists():
-        with np.load(stored, allow_pickle=False) as found:
-            for key in found.files:
-                case_id, _, rest = key.partition("/")
-                arrays[case_id][rest] = found[key]
-    return [LayerCase(type, spec, arrays[spec["id"]], folder / "layers") for spec in specs]
+    cases = read_cases(folder / "layers" / f"{type}.json")
+    return [LayerCase(type, *case, folder / "layers") for case in cases]
 
 
 def run_case(case: LayerCase) -> str | None:

@@ -6,7 +6,6 @@ Owned here: reading `nets/nets.json/.npz` and judging one net. Who calls it: the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from freshpot.errors import FreshpotError
 from freshpot.testing.caffe_layers import ATOL, RTOL, differs
+from freshpot.testing.recorded import read_cases
 
 
 @dataclass(slots=True)
@@ -39,13 +39,7 @@ class NetCase:
 
 def load(folder: Path) -> list[NetCase]:
     """The recorded nets."""
-    specs = json.loads((folder / "nets" / "nets.json").read_text(encoding="utf-8"))
-    arrays: dict[str, dict[str, np.ndarray]] = {spec["id"]: {} for spec in specs}
-    with np.load(folder / "nets" / "nets.npz", allow_pickle=False) as found:
-        for key in found.files:
-            case_id, _, rest = key.partition("/")
-            arrays[case_id][rest] = found[key]
-    return [NetCase(spec, arrays[spec["id"]]) for spec in specs]
+    return [NetCase(*case) for case in read_cases(folder / "nets" / "nets.json")]
 
 
 def run_case(case: NetCase) -> str | None:

@@ -7,7 +7,6 @@ Owned here: reading `ops/<Operator>.json/.npz` and judging one case. Who calls i
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from freshpot.engine import Workspace
 from freshpot.errors import FreshpotError
 from freshpot.net import Device, Net, Op
+from freshpot.testing.recorded import read_cases
 
 
 @dataclass(slots=True)
@@ -61,15 +61,7 @@ def operators(folder: Path) -> list[str]:
 
 def load(folder: Path, operator: str) -> list[Case]:
     """The cases of one operator."""
-    specs = json.loads((folder / "ops" / f"{operator}.json").read_text(encoding="utf-8"))
-    arrays: dict[str, dict[str, np.ndarray]] = {spec["id"]: {} for spec in specs}
-    stored = folder / "ops" / f"{operator}.npz"
-    if stored.exists():
-        with np.load(stored, allow_pickle=False) as found:
-            for key in found.files:
-                case_id, _, rest = key.partition("/")
-                arrays[case_id][rest] = found[key]
-    return [Case(operator, spec, arrays[spec["id"]]) for spec in specs]
+    return [Case(operator, *case) for case in read_cases(folder / "ops" / f"{operator}.json")]
 
 
 def read_op(spec: Mapping[str, Any]) -> Op:

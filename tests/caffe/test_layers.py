@@ -359,6 +359,7 @@ REFUSED: list[tuple[str, tuple[int, ...], type[FreshpotError], str]] = [
         "only MAX has a mask",
     ),
     (layer("Pooling", POOL % "pool: STOCHASTIC kernel_size: 2 pad: 1"), IMAGE, ArgumentError, "no padding"),
+    (layer("Pooling", POOL % "kernel_size: 2"), (2, 3, 4), ShapeError, r"4 axes .* got \(2, 3, 4\)"),
     (layer("SPP", "spp_param { pyramid_height: 4 }"), (1, 1, 5, 6), ArgumentError, "less than the kernel"),
     (layer("LRN", "lrn_param { local_size: 4 }"), IMAGE, ArgumentError, "local_size must be odd, got 4"),
     (layer("LRN"), (2, 3), ShapeError, r"4 axes .* got \(2, 3\)"),
@@ -428,7 +429,7 @@ def test_refusals_say_what_is_wrong_and_where(
 def test_embed_has_no_gradient_for_its_numbers(make: Make) -> None:
     net = make(layer("Embed", "embed_param { num_output: 2 input_dim: 3 }"), x=(4,))
     net.forward()
-    with pytest.raises(GradientError, match=r"no gradient for bottom 0 'x'"):
+    with pytest.raises(GradientError, match=r"no gradient for bottom 0 'x': leave out force_backward"):
         net.backward()
 
 

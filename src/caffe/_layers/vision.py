@@ -183,6 +183,8 @@ def pooling(low: Lowering) -> None:
             low.refuse(f"with global_pooling leave out pad and stride, got {pad}, {stride}.", ArgumentError)
     elif not all(kernel):
         low.refuse("give kernel_size, or kernel_h and kernel_w, of at least 1.", ArgumentError)
+    if len(low.shapes[0]) != 4:
+        low.refuse(f"bottom must have 4 axes (num, channels, height, width), got {low.shapes[0]}.")
     if any(pad) and method == "STOCHASTIC":
         low.refuse(f"stochastic pooling knows no padding, got {pad}.", ArgumentError)
     _pool(

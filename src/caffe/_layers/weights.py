@@ -18,6 +18,8 @@ def constant(value: float) -> Any:
 @layer("InnerProduct")
 def inner_product(low: Lowering) -> None:
     p = low.param.inner_product_param
+    if p.num_output < 1:
+        low.refuse(f"num_output must be at least 1, got {p.num_output}.", ArgumentError)
     axis = low.axis(p.axis)
     features = math.prod(low.shapes[0][axis:])
     shape = (features, p.num_output) if p.transpose else (p.num_output, features)

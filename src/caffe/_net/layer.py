@@ -388,7 +388,8 @@ class Layer:
         refused = [k for k in self.without_gradient if k < len(propagate_down) and propagate_down[k]]
         if refused:
             raise GradientError(
-                f"has no gradient for bottom {refused[0]} '{self.bottoms[refused[0]].name}' (labels)."
+                f"has no gradient for bottom {refused[0]} '{self.bottoms[refused[0]].name}': leave out force_backward, "
+                "or set propagate_down to false for it."
             )
         if self._own_backward is not None:
             return self._own_backward if any(propagate_down) else []

@@ -203,8 +203,7 @@ class CaffeNet:
             layer = Layer(kind, param, self.workspace, bottoms, tops, param.phase == caffe_pb2.TRAIN)
             layer.lower()
         except NetError as error:
-            error.at(net=self.name or None)
-            error.op = self.place(i)
+            error.net, error.op = self.name or None, self.place(i)
             raise
         self.layers.append(layer)
         return layer

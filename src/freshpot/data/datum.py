@@ -15,7 +15,7 @@ from freshpot.data.records import RecordDecoder, Slot
 from freshpot.errors import FormatError, NotSupportedError
 from freshpot.formats import protobuf, wire
 
-__all__ = ["array_to_datum", "datum_decoder", "datum_to_array"]
+__all__ = ["array_to_datum", "datum_decoder", "datum_to_array", "file_to_datum"]
 
 _DATUM = protobuf.load("caffe2_legacy").CaffeDatum  # caffe.Datum has the same fields
 _NUMBERS = {field.number: name for name, field in _DATUM.DESCRIPTOR.fields_by_name.items()}
@@ -67,8 +67,11 @@ def datum_to_array(
     return elements.reshape(shape)
 
 
-def array_to_datum(image: NDArray[Any], label: int | None = None) -> bytes:
-    """The serialised Datum of an image (C, H, W): uint8 goes to data, anything else to float_data."""
+def array_to_datum(image: NDArray[Any], label: int | None = None, *, encoded: bool | None = None) -> bytes:
+    """The serialised Datum of an image (C, H, W): uint8 goes to data, anything else to float_data.
+
+    ``encoded`` is stated unless it is None; some of the original's tools do so.
+    """
     if image.ndim != 3:
         raise FormatError(f"a Datum holds an image (channels, height, width), got shape {image.shape}")
     channels, height, width = image.shape
@@ -79,7 +82,14 @@ def array_to_datum(image: NDArray[Any], label: int | None = None) -> bytes:
         datum.float_data.extend(image.ravel().tolist())
     if label is not None:
         datum.label = label
-    return datum.SerializeToString()
+    if encoded is not None:
+        datum.encoded = encoded
+    return bytes(datum.SerializeToString())
+
+
+def file_to_datum(data: bytes, label: int) -> bytes:
+    """The serialised Datum of a compressed image."""
+    return bytes(_DATUM(data=data, label=label, encoded=True).SerializeToString())
 
 
 def _find_slots(value: bytes) -> list[Slot] | None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cells import Run, read_cells, run_cells
 
 from freshpot.data.lmdb import LMDB
 from freshpot.data.mnist import load_mnist
 from freshpot.data.reader import Mode
 from freshpot.data.tensor_protos import encode_tensors
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cells import Run, read_cells, run_cells
 
 pyplot = pytest.importorskip("matplotlib.pyplot", reason="the tutorials draw with matplotlib")
 
@@ -52,9 +49,10 @@ def home(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 
 
 def run(path: Path, part: str | None = None) -> Run:
-    """The cells of a seed, run in a fresh workspace."""
-    from caffe2.python import workspace
+    """The cells of a seed, run as in a process of their own: fresh workspace, no net names taken."""
+    from caffe2.python import core, workspace
 
+    core.Net._net_names_used = set()
     workspace.SwitchWorkspace("default", True)
     workspace.ResetWorkspace()
     np.random.seed(1)

@@ -20,6 +20,9 @@ __all__ = ["decode_image", "encode_image", "read_image", "resize_image"]
 
 Image = NDArray[np.uint8]
 
+#: in one image; OpenCV reads no larger ones
+_MOST_PIXELS = 1 << 30
+
 
 def decode_image(
     data: bytes, color: bool | None = True, *, path: object = None, where: str | None = None
@@ -71,9 +74,13 @@ def resize_image(image: Image, height: int, width: int) -> Image:
     """An image (C, H, W) brought to ``height`` x ``width`` pixels, bilinear as OpenCV does it.
 
     Raises:
-        FormatError: OpenCV refuses (an empty image).
+        FormatError: an empty image, or too many pixels.
     """
     cv2 = opencv()
+    if height * width > _MOST_PIXELS:
+        raise FormatError(
+            f"an image of {height} x {width} pixels; at most {_MOST_PIXELS} pixels are possible"
+        )
     try:
         made = cv2.resize(image.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_LINEAR)
     except cv2.error as error:

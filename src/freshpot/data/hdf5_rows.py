@@ -51,6 +51,8 @@ def _read(file: Any, name: str, path: object) -> FloatArray:
 
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
+        if name in list(file):
+            raise FormatError(f"'{name}' is damaged, or no data set", path=path)
         raise DataError(f"{path}: no data set '{name}'; there are {', '.join(file) or 'none'}")
     if found.dtype.kind not in "fiu":
         raise FormatError(f"data set '{name}' holds {found.dtype}, expected numbers", path=path)

@@ -55,6 +55,7 @@ class LayerType:
     ``bottoms``, ``tops``: exact number, or (fewest, most). ``same_count``: as many tops as bottoms.
     ``loss``: top 0 has loss weight 1 unless the net says otherwise, and a missing top is made up.
     ``not_forced``: bottoms that `force_backward` leaves alone (labels).
+    ``create``: called with the LayerParameter before the layer has blobs; what it returns is the first `state`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LayerType:
     same_count: bool = False
     loss: bool = False
     not_forced: tuple[int, ...] = ()
+    create: Callable[[Any], Any] | None = None
 
     @property
     def needed_tops(self) -> int:
@@ -82,11 +84,12 @@ def layer(
     same_count: bool = False,
     loss: bool = False,
     not_forced: tuple[int, ...] = (),
+    create: Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[[Lowering], None]], Callable[[Lowering], None]]:
     """Declare a layer type; see :class:`LayerType` for the words."""
 
     def register(lower: Callable[[Lowering], None]) -> Callable[[Lowering], None]:
-        _types[name] = LayerType(name, lower, bottoms, tops, same_count, loss, not_forced)
+        _types[name] = LayerType(name, lower, bottoms, tops, same_count, loss, not_forced, create)
         return lower
 
     return register
@@ -167,10 +170,10 @@ class Lowering:
         return self.temp(name)
 
     def kept_bottom(self) -> str:
-        """Bottom 0, or a copy of it where the layer runs in place: for operators whose gradient needs it."""
+        """Bottom 0, or where the layer runs in place what it held: for operators whose gradient needs it."""
         if self.bottom[0] not in self.top:
             return self.bottom[0]
-        return self.op("Copy", self.bottom[:1], [self.temp("bottom")])[0]
+        return self.op("CaffeKeep", self.bottom[:1], [self.temp("bottom")])[0]
 
     def no_gradient_for(self, *bottoms: int) -> None:
         """Refuse a backward pass that wants a gradient of these bottoms (labels and such)."""

@@ -21,6 +21,7 @@ from freshpot.engine import Workspace
 from freshpot.errors import (
     ArgumentError,
     ArityError,
+    DataError,
     FreshpotError,
     MissingBlobError,
     NameClashError,
@@ -32,6 +33,8 @@ from freshpot.errors import (
 from freshpot.formats.caffe_text import StrangeField
 
 Callback = Callable[[int], None]
+#: types that are made of two layers in the original, which its log shows
+_TWO_IN_ONE = ("SoftmaxWithLoss", "InfogainLoss")
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class CaffeNet:
         self.workspace = Workspace()
         self.phase: int = param.state.phase
         filtered, kept = filter_net(param)
-        _log.info("net.cpp:53", "Initializing net from parameters: \n" + str(filtered))
+        _log.info("net.cpp:53", "Initializing net from parameters: \n" + _log.text_of(filtered))
         self.param, self._source_index = filtered, kept
         self.name: str = param.name
         self._refuse_what_is_unknown(strange)
@@ -176,9 +179,10 @@ class CaffeNet:
                 f"got {len(param.propagate_down)}.",
                 ArityError,
             )
-        _log.info("layer_factory.hpp:77", f"Creating layer {param.name}")
-        _log.info("net.cpp:86", f"Creating Layer {param.name}")
         kind = find_type(param.type)
+        _log.info("layer_factory.hpp:77", f"Creating layer {param.name}")
+        state = self._create(i, kind, param)
+        _log.info("net.cpp:86", f"Creating Layer {param.name}")
         self.layer_names.append(param.name)
         for ids in (self.bottom_ids, self.top_ids, self.bottom_needs_backward):
             ids.append([])
@@ -187,7 +191,7 @@ class CaffeNet:
             self._add_top(i, j)
         for j in range(len(param.top), kind.needed_tops if kind.loss else 0):
             self._add_top(i, j, anonymous=True)
-        layer = self._set_up(i, kind, param)
+        layer = self._set_up(i, kind, param, state)
         self._note_tops(i, layer)
         learns = self._add_params(i, layer)
         need = any(needs) or learns
@@ -196,14 +200,23 @@ class CaffeNet:
             for top in self.top_ids[i]:
                 self._blob_needs_backward[top] = True
 
-    def _set_up(self, i: int, kind: Any, param: Any) -> Layer:
+    def _create(self, i: int, kind: Any, param: Any) -> Any:
+        """What a layer type makes before it sees its blobs, or None."""
+        try:
+            return kind.create(param) if kind.create is not None else None
+        except (FreshpotError, OSError) as error:
+            self.at_layer(error, i)
+            raise
+
+    def _set_up(self, i: int, kind: Any, param: Any, state: Any) -> Layer:
         try:
             bottoms = [self.blob_list[b] for b in self.bottom_ids[i]]
             tops = [self.blob_list[b] for b in self.top_ids[i]]
             layer = Layer(kind, param, self.workspace, bottoms, tops, param.phase == caffe_pb2.TRAIN)
+            layer.state = state
             layer.lower()
-        except NetError as error:
-            error.net, error.op = self.name or None, self.place(i)
+        except (FreshpotError, OSError) as error:
+            self.at_layer(error, i)
             raise
         self.layers.append(layer)
         return layer
@@ -388,7 +401,7 @@ class CaffeNet:
                 call(i)
             try:
                 loss += self.layers[i].forward()
-            except FreshpotError as error:
+            except (FreshpotError, OSError) as error:
                 self.at_layer(error, i)
                 raise
             if self.debug_info:
@@ -418,7 +431,7 @@ class CaffeNet:
             if self.layer_needs_backward[i]:
                 try:
                     self.layers[i].backward(self.bottom_needs_backward[i])
-                except FreshpotError as error:
+                except (FreshpotError, OSError) as error:
                     self.at_layer(error, i)
                     raise
                 if self.debug_info:
@@ -432,18 +445,25 @@ class CaffeNet:
         if self.debug_info:
             debug.all_params(self)
 
-    def at_layer(self, error: FreshpotError, i: int) -> None:
-        """Let an error say that it came from layer i."""
+    def at_layer(self, error: Exception, i: int) -> None:
+        """Tell an error which layer it comes from.
+
+        Raises:
+            DataError: for errors of files and data, which name no layer themselves.
+        """
         if isinstance(error, NetError):
             error.net = self.name or None
             error.op = self.place(i)
+        elif isinstance(error, (DataError, OSError)):
+            what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise DataError(f"{self.place(i)}: {what}") from error
 
     def reshape_all(self) -> None:
         """Let every layer take the shapes that its bottoms have now."""
         for i, layer in enumerate(self.layers):
             try:
                 layer.reshape()
-            except NetError as error:
+            except (FreshpotError, OSError) as error:
                 self.at_layer(error, i)
                 raise
 

@@ -68,9 +68,6 @@ def _chain(ops: list[Op], grads: dict[str, str]) -> tuple[list[Op], dict[str, st
         output_grads = [grads.get(o) for o in op.outputs]
         if not any(output_grads):
             continue
-        if op.type == "Copy" and op.inputs[0] not in grads:
-            grads[op.inputs[0]] = grads.pop(op.outputs[0])
-            continue
         for output in op.outputs:
             grads.pop(output, None)
         result = gradient_of(op, output_grads)

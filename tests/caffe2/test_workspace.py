@@ -318,16 +318,19 @@ def test_steps_run_together() -> None:
     net = core.Net("meet")
     net.Python(come)([], [])
     one = core.execution_step("one", net)
-    two = core.execution_step("two", net, num_concurrent_instances=2)
+    two = core.execution_step("two", [core.execution_step("inner", net)], num_concurrent_instances=2)
     workspace.RunPlan(core.execution_step("all", [one, two], concurrent_substeps=True))
     assert len(set(seen)) == 3
 
 
-def test_a_periodic_step_runs_at_least_once_after_the_others(counter: core.Net) -> None:
-    other = net_of(constant("x"), name="other")
+@pytest.mark.parametrize("together", [True, False])
+def test_a_periodic_step_runs_at_least_once_after_the_others(counter: core.Net, together: bool) -> None:
+    seen: list[float] = []
+    other = core.Net("other")
+    other.Python(lambda inputs, outputs: seen.append(total()))([], [])
     report = core.execution_step("report", counter, run_every_ms=100_000)
-    workspace.RunPlan(core.execution_step("all", [report, other], concurrent_substeps=True))
-    assert total() == 1
+    workspace.RunPlan(core.execution_step("all", [report, other], concurrent_substeps=together))
+    assert (seen, total()) == ([0], 1)
 
 
 def test_report_nets(counter: core.Net) -> None:
@@ -477,7 +480,7 @@ REFUSED: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (
         lambda: workspace.FeedBlob("x", [1, 2]),
         DTypeError,
-        "a blob is fed with a numpy array or text, got list. Use numpy.array().",
+        "blob 'x' is fed with a numpy array or text, got list. Use numpy.array().",
     ),
     (
         lambda: workspace.FeedBlob("x", np.zeros(1, np.complex64)),

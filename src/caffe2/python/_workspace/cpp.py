@@ -107,10 +107,14 @@ class _Current(type):
 
 
 class Workspace(metaclass=_Current):
-    """A workspace as an object: blobs and nets of its own, beside those that have names."""
+    """A workspace as an object: blobs and nets of its own, beside those that have names.
 
-    def __init__(self, *, _of: EngineWorkspace | None = None) -> None:
-        self._ws = _of or EngineWorkspace()
+    Args:
+        parent: a workspace whose blobs are seen from it too.
+    """
+
+    def __init__(self, parent: Workspace | None = None, *, _of: EngineWorkspace | None = None) -> None:
+        self._ws = _of or EngineWorkspace(parent=parent._ws if parent else None)
 
     @property
     def blobs(self) -> Mapping[str, Blob]:

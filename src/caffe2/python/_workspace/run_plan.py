@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,10 +34,15 @@ def run_plan(proto: Any, ws: Workspace) -> bool:
             raise NetError(f"plan '{proto.name}' has two nets of this name.", net=name)
     runner = _Runner({net.name: net for net in nets})
     wanted = {name for step in proto.execution_step if not step.create_workspace for name in _net_names(step)}
-    bound = {net.name: ws.create_net(net, overwrite=True) for net in nets if net.name in wanted}
+    bound = {net.name: _bind(net, ws) for net in nets if net.name in wanted}
     for step in proto.execution_step:
         runner.run(step, bound, ws)
     return True
+
+
+def _bind(net: Net, ws: Workspace) -> Plan:
+    """The net made ready to run; it can be run by its name afterwards, if it has one."""
+    return ws.create_net(net, overwrite=True) if net.name else Plan(net, ws)
 
 
 class _Runner:
@@ -57,7 +63,7 @@ class _Runner:
             ws = Workspace(parent=ws)
             wanted = set(_net_names(step))
             plans = {name: Plan(net, ws) for name, net in self.nets.items() if name in wanted}
-        with _Reporter(self._report(step, plans)):
+        with _Reporter(self._reports(step, plans, ws)):
             for _ in self._rounds(step):
                 if self._round(step, plans, ws):
                     return
@@ -80,9 +86,10 @@ class _Runner:
             self._run_net(name, step, plans)
             if _stops(step, ws):
                 return True
-        substeps = [s for s in step.substep for _ in range(max(1, s.num_concurrent_instances))]
-        if step.concurrent_substeps and len(substeps) > 1:
-            self._run_together(substeps, plans, ws)
+        substeps = [s for s in step.substep if not s.run_every_ms]
+        instances = max(1, step.num_concurrent_instances)
+        if (step.concurrent_substeps or instances > 1) and len(substeps) * instances > 1:
+            self._run_together(substeps * instances, plans, ws)
             return _stops(step, ws)
         for substep in substeps:
             self.run(substep, plans, ws)
@@ -98,12 +105,9 @@ class _Runner:
         plans[name].run()
 
     def _run_together(self, substeps: Sequence[Any], plans: dict[str, Plan], ws: Workspace) -> None:
-        """Run substeps in threads; those with ``run_every_ms`` repeat while the others run."""
-        periodic = [s for s in substeps if s.run_every_ms]
-        others = [s for s in substeps if not s.run_every_ms]
-        reports = [(s.run_every_ms / 1000, lambda s=s: self.run(s, plans, ws)) for s in periodic]
-        with _Reporter(reports), ThreadPoolExecutor(max(1, len(others))) as pool:
-            running = [pool.submit(self._run_in_thread, s, plans, ws) for s in others]
+        """Run substeps in threads."""
+        with ThreadPoolExecutor(len(substeps)) as pool:
+            running = [pool.submit(self._run_in_thread, s, plans, ws) for s in substeps]
             errors = [error for error in (job.exception() for job in running) if error]
         if errors:
             raise errors[0]
@@ -115,10 +119,17 @@ class _Runner:
             self.failed.set()
             raise
 
-    def _report(self, step: Any, plans: dict[str, Plan]) -> list[tuple[float, Callable[[], None]]]:
-        if not step.report_net:
-            return []
-        return [(float(step.report_interval), lambda: self._run_net(step.report_net, step, plans))]
+    def _reports(
+        self, step: Any, plans: dict[str, Plan], ws: Workspace
+    ) -> list[tuple[float, Callable[[], None]]]:
+        """What repeats beside the step, and at what interval in seconds: substeps and its report net."""
+        reports: list[tuple[float, Callable[[], None]]] = [
+            (s.run_every_ms / 1000, partial(self.run, s, plans, ws)) for s in step.substep if s.run_every_ms
+        ]
+        if step.report_net:
+            run_net = partial(self._run_net, step.report_net, step, plans)
+            reports.append((float(step.report_interval), run_net))
+        return reports
 
 
 def _net_names(step: Any) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""What `caffe2.python.task` is made of besides tasks and their groups."""

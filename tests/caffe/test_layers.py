@@ -135,16 +135,21 @@ IN_PLACE = {
 }
 
 
+@pytest.mark.parametrize("watched", [False, True])
 @pytest.mark.parametrize("name", IN_PLACE)
-def test_in_place_is_the_same(make: Make, name: str) -> None:
+def test_in_place_is_the_same(make: Make, name: str, watched: bool) -> None:
+    """Also where the user holds a view of the blob, which must not be what the backward pass reads."""
+    before = 'layer { name: "p" type: "Power" bottom: "x" top: "z" power_param { scale: 2 } }'
     found = []
-    for top in ("y", "x"):
-        net = make(layer(name.strip(), IN_PLACE[name], top=top), x=(2, 3, 4, 5))
+    for top in ("y", "z"):
+        net = make(f"{before}\n{layer(name.strip(), IN_PLACE[name], 'z', top)}", x=(2, 3, 4, 5))
         fill(net)
-        net.forward()
-        net.blobs[top].diff[...] = np.random.default_rng(3).normal(size=(2, 3, 4, 5))
-        net.clear_param_diffs()
-        net.backward()
+        view = net.blobs["z"].data if watched else None
+        for _ in range(2):
+            net.forward()
+            net.blobs[top].diff[...] = np.random.default_rng(3).normal(size=(2, 3, 4, 5))
+            net.clear_param_diffs()
+            net.backward()
         params = [b for bs in net.params.values() for b in bs]
         blobs = [
             net.blobs[top].data,
@@ -152,6 +157,7 @@ def test_in_place_is_the_same(make: Make, name: str) -> None:
             *(b.data for b in params),
             *(b.diff for b in params),
         ]
+        assert view is None or np.array_equal(view, net.blobs["z"].data)
         found.append([a.copy() for a in blobs])
     for apart, in_place in zip(*found, strict=True):
         np.testing.assert_allclose(in_place, apart, rtol=1e-5, atol=1e-6)

@@ -110,10 +110,10 @@ class StumpFunc(Operator):
     gradient_stops = True
 
     def kernel(self, X: Tensor) -> Tensor:
-        return torch.where(self.threshold >= X.double(), self.low_value, self.high_value).float()
+        return torch.where(X.double() <= self.limit, self.low_value, self.high_value).float()
 
     def setup(self) -> None:
-        self.threshold = float(torch.tensor(self.threshold, dtype=torch.float32))
+        self.limit = float(torch.tensor(self.threshold, dtype=torch.float32))
 
 
 class StumpFuncIndex(Operator):
@@ -129,8 +129,8 @@ class StumpFuncIndex(Operator):
     gradient_stops = True
 
     def setup(self) -> None:
-        self.threshold = float(torch.tensor(self.threshold, dtype=torch.float32))
+        self.limit = float(torch.tensor(self.threshold, dtype=torch.float32))
 
     def kernel(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        low = X.reshape(-1).double() <= self.threshold
+        low = X.reshape(-1).double() <= self.limit
         return low.nonzero().reshape(-1), (~low).nonzero().reshape(-1)

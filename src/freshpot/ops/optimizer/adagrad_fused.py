@@ -39,7 +39,7 @@ class _Fused(SparseAdagrad, abstract=True):
 
     def setup(self) -> None:
         super().setup()
-        self.epsilon, self.weight_decay = f32(self.epsilon), f32(self.weight_decay)
+        self.decay_share = f32(self.weight_decay)
 
     def check(self, *inputs: Tensor) -> None:
         param, moment, *_, grad, lr, lengths = inputs
@@ -58,7 +58,7 @@ class _Fused(SparseAdagrad, abstract=True):
             self.refuse(f"lr must be one number, and moment fit param {tuple(param.shape)}.")
 
     def grow(self, moment: Tensor, g: Tensor) -> Tensor:
-        return (RowWiseSparseAdagrad if self.row_moments else SparseAdagrad).grow(self, moment, g)  # type: ignore[arg-type]
+        return (RowWiseSparseAdagrad if self.row_moments else SparseAdagrad).grow(self, moment, g)
 
     def kernel_inplace(self, param: Tensor, moment: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         indices, grad, lr, lengths = rest[-4:]
@@ -85,7 +85,7 @@ class _Fused(SparseAdagrad, abstract=True):
     def _step(self, rate: Any) -> Any:
         def step(g: Tensor, p: Tensor, m: Tensor) -> None:
             if self.weight_decay:
-                g = g.add(p, alpha=self.weight_decay)
+                g = g.add(p, alpha=self.decay_share)
             p.add_(g * rate / self.grow(m, g).sqrt().add_(self.epsilon))
 
         return step
@@ -135,7 +135,7 @@ def _define(rowwise: bool, kind: str, approximate: bool) -> None:
         name,
         (_Fused,),
         {
-            "__doc__": f"{'RowWise' * rowwise}SparseAdagrad, of rows whose {kind} over segments has the gradient grad.\n\n"
+            "__doc__": f"{'RowWise' * rowwise}SparseAdagrad, of rows whose {kind} has the gradient grad.\n\n"
             f"Shapes:   param: (rows, ...); moment: {'(rows,)' if rowwise else 'as param'}; "
             f"{'aux_param: (longest segment,); ' * weighted}indices: (n,); grad: (segments, ...); lr: (1,); "
             f"lengths: (segments,) -> param, moment{', aux_grad: (n,)' * weighted}\n"

@@ -77,7 +77,7 @@ def _define(name: str, what: str, layout: Layout | None, mapped: bool = False) -
     last = (_MAPPING,) if mapped else () if layout else (_SCALE_BIAS,)
     bits = layout.bits if layout else 8
     members: dict[str, Any] = {
-        "__doc__": f"output[s] = {what.lower().replace('weighted', 'weighted ')} of the rows of segment s, each the row "
+        "__doc__": f"output[s] = {what.lower().replace('weighted', 'weighted ')} of the rows of segment s, each a row "
         f"of a table in {bits} bits that an index names{' through a mapping' * mapped}.\n\n"
         f"Shapes:   DATA: (N, bytes) uint8; {'WEIGHTS, ' * weighted}INDICES: (I,); LENGTHS: (S,)"
         f"{''.join('; ' + p.name for p in last)} -> (S, columns) float32\n"

@@ -62,7 +62,8 @@ def _bits(layout: Layout) -> str:
 
 
 def _define(name: str, base: type, layout: Layout, **members: object) -> None:
-    doc = f"Rows of {'floats' if base is _Encode else _bits(layout)} -> {_bits(layout) if base is _Encode else 'floats'}.\n\n"
+    ends = ("floats", _bits(layout))
+    doc = "Rows of {} -> {}.\n\n".format(*(ends if base is _Encode else ends[::-1]))
     shapes = "(..., n) -> (..., bytes) uint8" if base is _Encode else "(..., bytes) uint8 -> (..., n)"
     type(
         name,

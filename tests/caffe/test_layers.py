@@ -296,6 +296,15 @@ def test_engines_are_hints(make: Make, name: str, monkeypatch: pytest.MonkeyPatc
     assert net.blobs["y"].data.shape[2:] == (3, 3)
 
 
+def test_a_window_over_all_channels_and_more(make: Make) -> None:
+    """However wide the window, only channels count; the sum is divided by its width all the same."""
+    net = make(layer("LRN", "lrn_param { local_size: 999999999 alpha: 999999999 beta: 1 }"), x=(2, 3, 4, 5))
+    fill(net)
+    net.forward()
+    x = net.blobs["x"].data
+    np.testing.assert_allclose(net.blobs["y"].data, x / (1 + (x**2).sum(1, keepdims=True)), rtol=1e-4)
+
+
 def test_batch_norm_never_learns(make: Make) -> None:
     net = make(layer("BatchNorm"), force=False, x=(2, 3))
     assert [entry.lr_mult for entry in net._net.learnable] == [0, 0, 0]
@@ -366,7 +375,18 @@ REFUSED: list[tuple[str, tuple[int, ...], type[FreshpotError], str]] = [
     ),
     (layer("Pooling", POOL % "pool: STOCHASTIC kernel_size: 2 pad: 1"), IMAGE, ArgumentError, "no padding"),
     (layer("Pooling", POOL % "kernel_size: 2"), (2, 3, 4), ShapeError, r"4 axes .* got \(2, 3, 4\)"),
-    (layer("SPP", "spp_param { pyramid_height: 4 }"), (1, 1, 5, 6), ArgumentError, "less than the kernel"),
+    (
+        layer("SPP", "spp_param { pyramid_height: 4 }"),
+        (1, 1, 5, 6),
+        ArgumentError,
+        "4 is too much .* less than",
+    ),
+    (
+        layer("SPP", "spp_param { pyramid_height: 4294967295 }"),
+        IMAGE,
+        ArgumentError,
+        "is too much for an image",
+    ),
     (layer("LRN", "lrn_param { local_size: 4 }"), IMAGE, ArgumentError, "local_size must be odd, got 4"),
     (layer("LRN"), (2, 3), ShapeError, r"4 axes .* got \(2, 3\)"),
     (
@@ -413,6 +433,7 @@ REFUSED: list[tuple[str, tuple[int, ...], type[FreshpotError], str]] = [
         ShapeError,
         r"must be \(steps, streams\) as 'x.*' \(4, 2, 5\)",
     ),
+    (layer("LSTM", RECURRENT % "", "x x"), (4, 0, 5), ShapeError, "none of them empty"),
     (layer("RNN", RECURRENT % "", "x x"), (4, 2), ShapeError, "must have 3 axes or more"),
     (layer("RNN", RECURRENT % "expose_hidden: true", "x x"), (4, 2, 5), ArityError, "3 or 4 bottoms"),
     (layer("LSTMUnit", "", "x x x", "c h"), (1, 2, 3), ShapeError, "must have shape"),

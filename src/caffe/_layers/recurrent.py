@@ -39,8 +39,10 @@ class _Sequence:
 
     def _check_shapes(self, low: Lowering, exposed: int) -> None:
         x, cont = low.shapes[:2]
-        if len(x) < 3:
-            low.refuse(f"'{low.bottom[0]}' must have 3 axes or more (steps, streams, features …), got {x}.")
+        if len(x) < 3 or 0 in x:
+            low.refuse(
+                f"'{low.bottom[0]}' must have 3 axes or more (steps, streams, features …), none of them empty; got {x}."
+            )
         if cont != x[:2]:
             low.refuse(f"'{low.bottom[1]}' must be (steps, streams) as '{low.bottom[0]}' {x}, got {cont}.")
         if self.static and (len(low.shapes[2]) < 2 or low.shapes[2][0] != x[1]):

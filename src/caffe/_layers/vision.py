@@ -226,6 +226,12 @@ def _bins(low: Lowering, count: int) -> dict[str, Any]:
     sizes = low.shapes[0][2:]
     kernel = [math.ceil(size / count) for size in sizes]
     pad = [(k * count - size + 1) // 2 for k, size in zip(kernel, sizes, strict=True)]
+    if any(p >= k for p, k in zip(pad, kernel, strict=True) if p):
+        low.refuse(
+            f"pyramid_height {low.param.spp_param.pyramid_height} is too much for an image of {list(sizes)}: cut into "
+            f"{count} by {count} parts, the padding {pad} would not be less than the kernel {kernel}.",
+            ArgumentError,
+        )
     return {"kernels": kernel, "strides": kernel, "pads": pad}
 
 
@@ -239,7 +245,10 @@ def lrn(low: Lowering) -> None:
         low.refuse(f"bottom must have 4 axes (num, channels, height, width), got {low.shapes[0]}.")
     source = low.kept_bottom()
     if p.norm_region == p.ACROSS_CHANNELS:
-        low.op("LRN", [source], low.top, size=p.local_size, alpha=p.alpha, beta=p.beta, bias=p.k)
+        # beyond all channels a window only adds zeros
+        size = min(p.local_size, max(2 * low.shapes[0][1] - 1, 1))
+        alpha = p.alpha * size / p.local_size
+        low.op("LRN", [source], low.top, size=size, alpha=alpha, beta=p.beta, bias=p.k)
         return
     size, pad = [p.local_size] * 2, [p.local_size // 2] * 2
     squares, mean, factor = low.temp("squares"), low.temp("mean"), low.temp("factor")

@@ -65,10 +65,13 @@ class CaffeIm2col(Operator):
         ]
 
     def kernel(self, X: Tensor) -> Tensor:
-        space = self._space(X)
-        padded = pad_tensor(X, self._margins)
-        columns = torch.stack([padded[place] for place in self._places(space)], dim=2)
-        return columns.view(X.shape[0], -1, *space)
+        windows = pad_tensor(X, self._margins)
+        n = len(self.kernels)
+        for i, (k, s, d) in enumerate(zip(self.kernels, self.strides, self.dilations, strict=True)):
+            windows = windows.unfold(2 + i, (k - 1) * d + 1, s)[..., ::d]
+        order = [0, 1, *range(2 + n, 2 + 2 * n), *range(2, 2 + n)]
+        columns = windows.permute(order).contiguous()
+        return columns.view(X.shape[0], -1, *windows.shape[2 : 2 + n])
 
     @gradient("X dY -> dX")
     def backward(self, X: Tensor, dY: Tensor) -> Tensor:

@@ -266,13 +266,18 @@ def values_of(field: Any) -> st.SearchStrategy[Any]:
     return next(s for name, s in _NUMBERS.items() if getattr(field, name) == field.cpp_type)
 
 
+def required(field: Any) -> bool:
+    flag = getattr(field, "is_required", None)  # protobuf before 6 has labels
+    return field.label == field.LABEL_REQUIRED if flag is None else bool(flag)
+
+
 @st.composite
 def messages(draw: st.DrawFn, kind: type[Message], depth: int = 3) -> Message:
     """A message with some of its fields set, other messages in it too."""
     made = kind()
     fields = [f for f in kind.DESCRIPTOR.fields if depth or f.message_type is None]
     chosen = draw(st.lists(st.sampled_from(fields), max_size=4, unique_by=lambda f: f.name)) if fields else []
-    chosen += [f for f in fields if f.label == f.LABEL_REQUIRED and f not in chosen]
+    chosen += [f for f in fields if required(f) and f not in chosen]
     for field in chosen:
         repeated = prototxt._repeated(field)
         if field.message_type is not None:

@@ -3,8 +3,8 @@
 ::
 
     FreshpotError
-    ├── FormatError           (also ValueError)      a file or byte string cannot be read
-    ├── DataError             (also ValueError)      a data set is missing, incomplete or inconsistent
+    ├── FormatError   (also ValueError, RuntimeError)  a file or byte string cannot be read
+    ├── DataError     (also ValueError, RuntimeError)  a data set is missing, incomplete or inconsistent
     ├── NotSupportedError     (also NotImplementedError)  known, but not done by freshpot; says why
     ├── DeviceError           (also RuntimeError)    the device asked for is not there
     └── NetError              (also RuntimeError)    something is wrong with a net, an operator or a blob
@@ -18,21 +18,47 @@
         ├── GradientError     (also ValueError) a gradient that cannot be built
         └── KernelError              an operator failed while it ran
 
-``NetError`` is a ``RuntimeError`` because that is what the original Caffe2 raised, so programs that
-catch it keep working.
+Most are also a ``RuntimeError`` because that is what the original Caffe2 raised, so programs that
+catch it keep working. Any of them, raised while a net runs, says in which net and operator.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
+
+ErrorT = TypeVar("ErrorT", bound="FreshpotError")
 
 
 class FreshpotError(Exception):
-    """Base class of every error that freshpot raises on purpose."""
+    """Base class of every error that freshpot raises on purpose.
+
+    ``net`` and ``op`` (names the net, describes the operator in one line) may be filled in by an outer
+    frame that knows them (:meth:`at`); ``str()`` always shows the fullest account.
+    """
+
+    net: str | None = None
+    op: str | None = None
+    #: number of the operator in its net, if known
+    position: int | None = None
+
+    def at(self: ErrorT, *, net: str | None = None, op: str | None = None) -> ErrorT:
+        """Fill in the place that an inner frame did not know; returns self."""
+        self.net = self.net or net
+        self.op = self.op or op
+        return self
+
+    def __str__(self) -> str:
+        place = []
+        if self.net:
+            place.append(f"net '{self.net}'")
+        if self.op:
+            place.append(self.op)
+        return ": ".join([*place, *map(str, self.args)])
 
 
-class FormatError(FreshpotError, ValueError):
+class FormatError(FreshpotError, ValueError, RuntimeError):
     """A file or byte string cannot be read.
 
     Args:
@@ -48,7 +74,7 @@ class FormatError(FreshpotError, ValueError):
         self.where = where
 
 
-class DataError(FreshpotError, ValueError):
+class DataError(FreshpotError, ValueError, RuntimeError):
     """A data set is missing, incomplete or inconsistent."""
 
 
@@ -68,9 +94,6 @@ class NetError(FreshpotError, RuntimeError):
         net: name of the net, if known.
         op: one-line description of the operator, if known.
         blob: name of the blob, if known.
-
-    ``net``, ``op`` and ``blob`` may be filled in by an outer frame that knows them
-    (:meth:`at`); ``str()`` always shows the fullest account.
     """
 
     def __init__(
@@ -81,22 +104,6 @@ class NetError(FreshpotError, RuntimeError):
         self.net = net
         self.op = op
         self.blob = blob
-        #: number of the operator in its net, if known
-        self.position: int | None = None
-
-    def at(self, *, net: str | None = None, op: str | None = None) -> NetError:
-        """Fill in the place that an inner frame did not know; returns self."""
-        self.net = self.net or net
-        self.op = self.op or op
-        return self
-
-    def __str__(self) -> str:
-        place = []
-        if self.net:
-            place.append(f"net '{self.net}'")
-        if self.op:
-            place.append(self.op)
-        return ": ".join([*place, self.message])
 
 
 class UnknownOperatorError(NetError):

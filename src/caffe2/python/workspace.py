@@ -32,6 +32,7 @@ from caffe2.python._workspace.immediate import (
     WorkspaceGuard,
 )
 from freshpot.errors import DTypeError, NotSupportedError
+from freshpot.formats import protobuf
 from freshpot.formats.blob_proto import Int8Tensor
 
 __all__ = [
@@ -303,7 +304,7 @@ def _plan_proto(plan_or_step: Any) -> Any:
 
     if isinstance(plan_or_step, ExecutionStep):
         plan_or_step = Plan(plan_or_step)
-    return caffe2_pb2.PlanDef.FromString(StringifyProto(plan_or_step))
+    return protobuf.parse_message(caffe2_pb2.PlanDef, StringifyProto(plan_or_step))
 
 
 class BackgroundPlan:

@@ -19,7 +19,7 @@ import torch
 
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
-from freshpot.errors import FreshpotError, KernelError, MissingBlobError, NetError, near_matches
+from freshpot.errors import FreshpotError, KernelError, MissingBlobError, near_matches
 from freshpot.net import registry
 from freshpot.net.net import Net
 from freshpot.net.op import Op
@@ -117,7 +117,7 @@ class Plan:
         for op in net.ops:
             try:
                 self.steps.append(Step(op, net, workspace))
-            except NetError as error:
+            except FreshpotError as error:
                 error.at(net=net.name, op=str(op))
                 error.position = len(self.steps)
                 raise
@@ -138,7 +138,7 @@ class Plan:
         for step in self.steps:
             try:
                 step.bind(self.workspace)
-            except NetError as error:
+            except FreshpotError as error:
                 error.at(net=self.net.name, op=str(step.operator.op))
                 raise
         self._seal()
@@ -197,17 +197,15 @@ class Plan:
     def _raise(self, step: Step, error: Exception) -> NoReturn:
         """Raise an error that names the net and the operator, in place of ``error``."""
         explained = self._explain(step, error)
-        if isinstance(explained, NetError) and explained.position is None:
+        if explained.position is None:
             explained.position = self.steps.index(step)
         if explained is error:
             raise error
         raise explained from error
 
-    def _explain(self, step: Step, error: Exception) -> Exception:
-        if isinstance(error, NetError):
-            return error.at(net=self.net.name, op=str(step.operator.op))
+    def _explain(self, step: Step, error: Exception) -> FreshpotError:
         if isinstance(error, FreshpotError):
-            return error
+            return error.at(net=self.net.name, op=str(step.operator.op))
         inputs = ", ".join(f"'{b.name}' {describe(b.value)}" for b in step.inputs) or "none"
         return KernelError(
             f"{type(error).__name__}: {error} Inputs: {inputs}.", net=self.net.name, op=str(step.operator.op)

@@ -11,6 +11,10 @@ import numpy as np
 import torch
 
 from freshpot.errors import DTypeError
+from freshpot.ops.dtypes import TORCH
+
+#: numpy types that tensors have, in this machine's byte order
+_NUMPY = frozenset(np.dtype(name) for name in TORCH)
 
 
 def own_copy(name: str, value: Any) -> Any:
@@ -20,15 +24,22 @@ def own_copy(name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "OSU":
             return _string_array(name, value)
-        native = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
-        try:
-            return torch.from_numpy(native.copy())
-        except TypeError as error:
-            raise DTypeError(
-                f"blob '{name}': numpy type {value.dtype} is not a tensor type; convert it with astype().",
-                blob=name,
-            ) from error
+        return torch.from_numpy(_native(name, value).copy())
     return value
+
+
+def _native(name: str, value: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order."""
+    if value.dtype in _NUMPY:
+        return value
+    native = value.dtype.newbyteorder("=")
+    if native not in _NUMPY:
+        raise DTypeError(
+            f"blob '{name}': numpy type {value.dtype} is not a tensor type; known: {', '.join(TORCH)}."
+            " Convert it with astype().",
+            blob=name,
+        )
+    return value.astype(native)
 
 
 def _string_array(name: str, value: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from caffe2.python._core.remap import remap_input
 from caffe2.python._core.tracebacks import call_stack, operator_tracebacks
 from caffe2.python._errors import require
 from caffe2.python._workspace import immediate
+from freshpot.errors import FreshpotError
 
 
 class Net(Cloning, Records, Helpers):
@@ -312,7 +313,11 @@ class Net(Cloning, Records, Helpers):
         Raises:
             GradientError: as `freshpot.net.gradient.backward`.
         """
-        ops, grads = GradientRegistry.GetBackwardPass(self._net.op[skip:], ys)
+        try:
+            ops, grads = GradientRegistry.GetBackwardPass(self._net.op[skip:], ys)
+        except FreshpotError as error:
+            error.at(net=self.Name())
+            raise
         if immediate.IsImmediate():
             for op in ops:
                 immediate.RunOperatorImmediate(op)

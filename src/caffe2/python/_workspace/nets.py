@@ -18,7 +18,7 @@ from caffe2.python._core.tracebacks import operator_tracebacks
 from caffe2.python._workspace import state
 from freshpot.convert import netdef
 from freshpot.engine import Plan, Workspace
-from freshpot.errors import NetError
+from freshpot.errors import FreshpotError
 from freshpot.net import Net
 
 logger = logging.getLogger("caffe2.python.workspace")
@@ -80,7 +80,7 @@ def run(name: str, num_iter: int = 1, allow_fail: bool = False) -> bool:
         plan.run(num_iter)
     except Exception as error:
         report(name, error)
-        if allow_fail and isinstance(error, NetError):
+        if allow_fail and isinstance(error, FreshpotError):
             return False
         raise
     return True

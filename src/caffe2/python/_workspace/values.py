@@ -18,11 +18,8 @@ from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError, nea
 from freshpot.formats.blob_proto import Int8Tensor, deserialize_blob, serialize_blob
 from freshpot.formats.tensor_proto import tensor_from_proto
 from freshpot.ops.copies import own_copy
-from freshpot.ops.dtypes import TORCH, describe
+from freshpot.ops.dtypes import describe
 from freshpot.ops.quantized_tensor import QuantizedTensor
-
-#: element types that tensors have, in this machine's byte order
-_DTYPES = frozenset(np.dtype(name) for name in TORCH)
 
 
 def find(ws: Workspace, name: str) -> Blob:
@@ -49,7 +46,7 @@ def feed(ws: Workspace, name: str, value: Any, device_option: Any = None) -> boo
         value = value.encode("utf-8")
     elif not isinstance(value, (bytes, torch.Tensor, QuantizedTensor)):
         raise DTypeError(
-            f"a blob is fed with a numpy array or text, got {type(value).__name__}. Use numpy.array().",
+            f"blob '{name}' is fed with a numpy array or text, got {type(value).__name__}. Use numpy.array().",
             blob=name,
         )
     ws.feed(name, value)
@@ -57,15 +54,7 @@ def feed(ws: Workspace, name: str, value: Any, device_option: Any = None) -> boo
 
 
 def _tensor(name: str, array: np.ndarray, device_option: Any) -> Any:
-    dtype = array.dtype
-    if dtype.kind in "OSU":
-        return array
-    if dtype not in _DTYPES and dtype.name not in TORCH:
-        raise DTypeError(
-            f"numpy type {dtype} is not a tensor type; known: {', '.join(TORCH)}. Convert it with astype().",
-            blob=name,
-        )
-    if device_option is None or not device_option.device_type:
+    if device_option is None or not device_option.device_type or array.dtype.kind in "OSU":
         return array
     return own_copy(name, array).to(torch_device(device_from_proto(device_option)))
 

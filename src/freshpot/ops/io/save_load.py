@@ -185,7 +185,7 @@ class Load(Operator):
     def _read(self, db_type: str, path: str) -> dict[str, Any]:
         """The blobs of one database that are wanted, under their new names."""
         if not os.path.exists(path):
-            raise DataError(f"{path}: no such {db_type} database ({self.op})")
+            raise DataError(f"{path}: no such {db_type} database")
         wanted = None if self.load_all else set(self.wanted)
         with open_db(db_type, path) as database, database.cursor() as cursor:
             records = [r for r in cursor if wanted is None or self._rename(_key_name(r[0])) in wanted]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import tempfile
 from collections.abc import Callable
 
@@ -99,7 +98,7 @@ def main() -> None:
         "PyTorch eager": torch_step(images, labels),
         "freshpot (Caffe door)": caffe_step(images, labels),
     }
-    title = f"LeNet solver step, batch {args.batch}, {args.threads} threads, torch {torch.__version__}, {platform.machine()}"
+    title = f"LeNet solver step, batch {args.batch}, {args.threads} threads, torch {torch.__version__}"
     print(table(title, alternate(jobs, args.rounds, 10), "PyTorch eager"))
 
 

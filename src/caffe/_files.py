@@ -24,9 +24,33 @@ from freshpot.formats.caffe_text import read_net_text, strange_fields
 from freshpot.formats.caffe_upgrade import upgrade_net
 from freshpot.formats.prototxt import TextMessage, parse_prototxt
 
+#: where the original prints what upgrading says: how a message begins, or what it contains -> line
+_UPGRADE_LINES = (
+    ("deprecated V0LayerParameter: ", 28),
+    ("problems upgrading V0", 33),
+    ("deprecated V0LayerParameter", 36),
+    ("V0NetParameter", 39),
+    ("deprecated transformation parameters", 46),
+    ("data transformation parameters", 49),
+    ("transform_param messages", 51),
+    ("deprecated V1LayerParameter: ", 55),
+    ("problems upgrading V1", 59),
+    ("deprecated V1LayerParameter", 63),
+    ("deprecated input fields: ", 69),
+    ("deprecated input fields", 72),
+    ("not input fields", 74),
+    ("Attempting to upgrade batch norm", 79),
+    ("upgraded batch norm", 82),
+    ("(enum)': ", 1083),
+    ("(enum) to", 1090),
+    ("for a solver's type", 1092),
+)
 
-def _say(severity: int, message: str) -> None:
-    _log.log(severity, "upgrade_proto.cpp:66", message)
+
+def say_upgrade(severity: int, message: str) -> None:
+    """Log what upgrading a file says, as the original does."""
+    line = next((line for words, line in _UPGRADE_LINES if words in message), 66)
+    _log.log(severity, f"upgrade_proto.cpp:{line}", message)
 
 
 def read_text(path: str | os.PathLike[str], message: Any) -> TextMessage:
@@ -56,7 +80,7 @@ def read_net(path: str | os.PathLike[str]) -> TextMessage:
         FormatError: it cannot be read or upgraded; names the line.
         OSError: the file cannot be read.
     """
-    return read_net_text(_text(path), path, _say)
+    return read_net_text(_text(path), path, say_upgrade)
 
 
 def load_net(path: str, phase: int, level: int = 0, stages: Sequence[str] | None = None) -> CaffeNet:
@@ -66,7 +90,7 @@ def load_net(path: str, phase: int, level: int = 0, stages: Sequence[str] | None
 
 def parse_net(text: str, phase: int) -> CaffeNet:
     """A net from prototxt text."""
-    return _make(read_net_text(text, None, _say), phase, 0, None, None)
+    return _make(read_net_text(text, None, say_upgrade), phase, 0, None, None)
 
 
 def _make(
@@ -121,7 +145,7 @@ def copy_weights(net: CaffeNet, path: str, skip_mismatched: bool = False) -> Cop
     if caffemodel.is_hdf5(path):
         return _copy_hdf5(net, path, skip_mismatched)
     param = caffemodel.read_binary_net(path)
-    upgrade_net(param, path, _say)
+    upgrade_net(param, path, say_upgrade)
     return copy_from_message(net, param, path, skip_mismatched)
 
 

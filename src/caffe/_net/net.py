@@ -209,6 +209,8 @@ class CaffeNet:
             raise
 
     def _set_up(self, i: int, kind: Any, param: Any, state: Any) -> Layer:
+        if param.type in _TWO_IN_ONE or (param.type == "Scale" and param.scale_param.bias_term):
+            _log.info("layer_factory.hpp:77", f"Creating layer {param.name}")
         try:
             bottoms = [self.blob_list[b] for b in self.bottom_ids[i]]
             tops = [self.blob_list[b] for b in self.top_ids[i]]
@@ -449,12 +451,13 @@ class CaffeNet:
         """Tell an error which layer it comes from.
 
         Raises:
-            DataError: for errors of files and data, which name no layer themselves.
+            DataError: for errors of files and data, which name no layer themselves; those of Python layers
+                are the user's, and stay as they are.
         """
         if isinstance(error, NetError):
             error.net = self.name or None
             error.op = self.place(i)
-        elif isinstance(error, (DataError, OSError)):
+        elif isinstance(error, (DataError, OSError)) and self.param.layer[i].type != "Python":
             what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             raise DataError(f"{self.place(i)}: {what}") from error
 

@@ -33,7 +33,7 @@ def read_solver(path: str | os.PathLike[str]) -> Any:
         _files.read_text(path, param)
     except OSError as error:
         raise DataError(f"{path}: the solver file cannot be read: {error.strerror or error}") from error
-    upgrade_solver(param, path, lambda severity, text: _log.log(severity, "upgrade_proto.cpp:1084", text))
+    upgrade_solver(param, path, _files.say_upgrade)
     _fill_prefix(param, path)
     return param
 
@@ -57,7 +57,7 @@ def _fill_prefix(param: Any, path: str) -> None:
 class _Description:
     """A net description with where it came from."""
 
-    def __init__(self, param: Any, source: str, path: str | None = None, lines: Sequence[int] = ()) -> None:
+    def __init__(self, param: Any, source: str, path: str | None = None, lines: Sequence[int | None] = ()) -> None:
         self.param = param
         self.source = source
         self.path = path
@@ -77,7 +77,7 @@ class _Description:
     def given(cls, param: Any, field: str) -> _Description:
         copy = caffe_pb2.NetParameter()
         copy.CopyFrom(param)
-        upgrade_net(copy, field, lambda severity, text: _log.log(severity, "upgrade_proto.cpp:66", text))
+        upgrade_net(copy, field, _files.say_upgrade)
         return cls(copy, field)
 
     def make(self, phase: int, state: Any = None) -> CaffeNet:
@@ -165,6 +165,16 @@ def load_weights(net: CaffeNet, lists: Sequence[str]) -> None:
     """
     for path in (word.strip() for entry in lists for word in entry.split(",")):
         _log.info("solver.cpp:72", f"Finetuning from {path}")
-        if not os.path.isfile(path):
-            raise DataError(f"{path}: the weights to start from are not there (field weights)")
-        _files.copy_weights(net, path)
+        copy_weights(net, path)
+
+
+def copy_weights(net: CaffeNet, path: str) -> None:
+    """Copy weights from a file.
+
+    Raises:
+        DataError: it is not there.
+        ShapeError, ArityError, FormatError: as when a net copies weights.
+    """
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: there are no such weights")
+    _files.copy_weights(net, path)

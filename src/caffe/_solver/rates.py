@@ -49,7 +49,7 @@ def _step(param: Any, iteration: int, current: int) -> int:
         and current < len(param.stepvalue)
         and iteration >= param.stepvalue[current]
     ):
-        _log.info("sgd_solver.cpp:47", f"MultiStep Status: Iteration {iteration}, step = {current + 1}")
+        _log.info("sgd_solver.cpp:50", f"MultiStep Status: Iteration {iteration}, step = {current + 1}")
         return current + 1
     return current
 

@@ -83,6 +83,13 @@ class Scores:
             self._sums = self._sums + now
         return [(names[owner], value) for owner, value in zip(owners, values, strict=True)]
 
+    def means(self, count: int) -> dict[str, float]:
+        """Mean of every output that is one number, by name."""
+        if self._sums is None:
+            return {}
+        names = [self._net.blob_names[blob] for blob in self._owners]
+        return {n: v / count for n, v in zip(names, self._sums.tolist(), strict=True) if names.count(n) == 1}
+
     def say(self, where: str, lead: str, count: int = 1) -> None:
         """Print the mean of every output; ``lead`` goes before each, with its number for ``{i}``."""
         sums = self._sums if self._sums is not None else np.zeros(0, np.float32)

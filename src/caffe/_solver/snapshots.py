@@ -76,7 +76,8 @@ def read(path: str, net: CaffeNet, update: Update) -> tuple[int, int]:
     update.check(state.history, path)
     if state.learned_net:
         _files.copy_weights(net, _find_model(state.learned_net, path))
-    _log.info("sgd_solver.cpp:317", "SGDSolver: restoring history")
+    if not path.endswith(".h5"):
+        _log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
     update.restore(state.history)
     return state.iteration, state.current_step
 

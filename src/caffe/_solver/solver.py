@@ -17,6 +17,8 @@ from freshpot.errors import ArgumentError, near_matches
 Callback = Callable[[], None]
 #: called after every iteration: iteration, smoothed loss, learning rate
 Watcher = Callable[[int, float, float], None]
+#: called after every test: iteration, number of the net, mean of each output
+TestWatcher = Callable[[int, int, dict[str, float]], None]
 #: what a request function may answer
 NONE, STOP, SNAPSHOT = "none", "stop", "snapshot"
 
@@ -76,7 +78,7 @@ class Solver:
     def _start(self, param: Any) -> None:
         if not hasattr(self, "kind"):
             raise ArgumentError("Solver has no update rule; use SGDSolver or another one, or get_solver().")
-        _log.info("solver.cpp:45", "Initializing solver from parameters: \n" + str(param))
+        _log.info("solver.cpp:45", "Initializing solver from parameters: \n" + _log.text_of(param))
         self._param = param
         self._check()
         if param.random_seed >= 0:
@@ -88,6 +90,7 @@ class Solver:
         self._update = Update(self.kind, self._train, param)
         self._callbacks: list[tuple[Callback, Callback]] = []
         self.watchers: list[Watcher] = []
+        self.test_watchers: list[TestWatcher] = []
         self.request: Callable[[], str] = lambda: NONE
         self._stopped = False
         self._iter = self._current_step = 0
@@ -122,6 +125,11 @@ class Solver:
     def iter(self) -> int:
         """Updates done."""
         return self._iter
+
+    @property
+    def iter_size(self) -> int:
+        """Passes of one iteration."""
+        return self._param.iter_size
 
     @property
     def param(self) -> SolverParameter:
@@ -250,6 +258,8 @@ class Solver:
         if count and self._param.test_compute_loss:
             _log.info("solver.cpp:401", f"Test loss: {scores.loss / count:g}")
         scores.say("solver.cpp:414", "    Test net output #{i}: ", count)
+        for watcher in self.test_watchers:
+            watcher(self._iter, i, scores.means(count))
 
     def _answer_requests(self) -> None:
         while (request := self.request()) != NONE:

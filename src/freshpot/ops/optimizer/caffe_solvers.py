@@ -50,7 +50,7 @@ class CaffeUpdate(Operator, abstract=True):
 
     def __init__(self, op: Op, device: torch.device | None = None) -> None:
         pairs = tuple((i, i - 1) for i in range(2, len(op.inputs)))
-        self.must_inplace = pairs  # type: ignore[misc] # as many as there are blobs
+        self.must_inplace = pairs  # as many as there are blobs
         super().__init__(op, device)
 
     def setup(self) -> None:

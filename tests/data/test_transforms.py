@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freshpot.data import transforms
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import ArgumentError, ShapeError
 
@@ -26,7 +27,13 @@ def middle_crop(image: np.ndarray, size: int) -> tuple[slice, slice]:
     return slice(row, row + height), slice(column, column + width)
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.fixture(params=["all at once", "one by one"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to work a batch off; large images go one by one."""
+    monkeypatch.setattr(transforms, "_LARGE", 1 << 20 if request.param == "all at once" else 0)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scale=st.sampled_from([1.0, 0.00390625, 0.017]),
     mean=st.sampled_from(["none", "one", "each", "image"]),

@@ -19,6 +19,9 @@ __all__ = ["ImageTransform"]
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, ...]
 
+#: elements of an image from which on a batch is worked off image by image
+_LARGE = 1 << 14
+
 
 class ImageTransform:
     """``(pixel - mean) * scale`` in float32 over a batch, of a crop of each image, mirrored by chance.
@@ -93,34 +96,59 @@ class ImageTransform:
             ShapeError: images smaller than the crop, or unlike the mean.
             ArgumentError: another number of mean values than of channels.
         """
-        self.shape(images.shape[1:])
+        shape = self.shape(images.shape[1:])
         self._check_mean(images.shape[1:])
-        flipped = self._random.integers(0, 2, len(images)) > 0 if self._mirror else None
+        count = len(images)
+        flips = self._random.integers(0, 2, count) > 0 if self._mirror else np.zeros(count, bool)
+        rows, columns = self._places(images.shape)
+        if images[0].size > _LARGE:
+            return self._one_by_one(images, shape, rows, columns, flips)
         mean = self._mean
         if self._crop:
-            rows, columns = self._places(images.shape)
             images = _cut(images, rows, columns, self._crop)
             if mean is not None:
-                mean = _cut(np.broadcast_to(mean, (len(rows), *mean.shape)), rows, columns, self._crop)
+                mean = _cut(np.broadcast_to(mean, (count, *mean.shape)), rows, columns, self._crop)
         made = self._subtract(images, mean)
         if self._scale != 1:
             made *= self._scale
-        if flipped is not None:
-            made[flipped] = made[flipped, :, :, ::-1]
+        if flips.any():
+            made[flips] = made[flips, :, :, ::-1]
         return made
 
-    def _subtract(self, images: NDArray[Any], mean: FloatArray | None) -> FloatArray:
-        if mean is not None:
-            return np.subtract(images, mean, dtype=np.float32)
-        if len(self._mean_values):
-            return np.subtract(images, self._mean_values.reshape(-1, 1, 1), dtype=np.float32)
-        return images.astype(np.float32)
+    def _one_by_one(
+        self,
+        images: NDArray[Any],
+        shape: Shape,
+        rows: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        flips: NDArray[np.bool_],
+    ) -> FloatArray:
+        """The same for images that are large enough to fill a cache each."""
+        made = np.empty((len(images), *shape), np.float32)
+        _, height, width = shape
+        for image, out, row, column, flip in zip(images, made, rows, columns, flips, strict=True):
+            place = np.s_[:, row : row + height, column : column + width]
+            turn = np.s_[:, :, :: -1 if flip else 1]
+            mean = self._mean[place][turn] if self._mean is not None else None
+            self._subtract(image[place][turn], mean, out)
+            if self._scale != 1:
+                out *= self._scale
+        return made
+
+    def _subtract(
+        self, images: NDArray[Any], mean: FloatArray | None, out: FloatArray | None = None
+    ) -> FloatArray:
+        """Images (…, C, H, W) less their mean, in float32."""
+        if mean is None and not len(self._mean_values):
+            return np.positive(images, out=out, dtype=np.float32)
+        shift = self._mean_values.reshape(-1, 1, 1) if mean is None else mean
+        return np.subtract(images, shift, out=out, dtype=np.float32)
 
     def _places(self, shape: Shape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Top row and left column of each image's crop."""
         count, _, height, width = shape
-        down, right = height - self._crop, width - self._crop
-        if self._train:
+        down, right = (height - self._crop, width - self._crop) if self._crop else (0, 0)
+        if self._train and self._crop:
             return self._random.integers(0, down + 1, count), self._random.integers(0, right + 1, count)
         return np.full(count, down // 2), np.full(count, right // 2)
 

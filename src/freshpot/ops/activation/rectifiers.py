@@ -106,14 +106,13 @@ class PRelu(_Activation):
             )
 
     def kernel(self, X: Tensor, Slope: Tensor) -> Tensor:
-        return torch.where(X > 0, X, X * self._slope(X, Slope))
+        return torch.ops.aten._prelu_kernel(X, self._slope(X, Slope))
 
     @gradient("Y dY X Slope -> dX dSlope", check=Operator.check)
     def backward(self, Y: Tensor, dY: Tensor, X: Tensor, Slope: Tensor) -> tuple[Tensor, Tensor]:
         slope = self._slope(X, Slope)
-        below = X <= 0
-        dX = torch.where(below, dY * slope, dY)
-        dSlope = torch.where(below, dY * X, 0.0).sum_to_size(slope.shape)
+        dX, dSlope = torch.ops.aten._prelu_kernel_backward(dY, X, slope)
+        dSlope = dSlope.sum_to_size(slope.shape)
         return dX, dSlope.reshape(Slope.shape).clone()
 
 

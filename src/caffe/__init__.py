@@ -3,17 +3,103 @@
 ``import caffe`` gives the names that BVLC Caffe's own package gave: nets, solvers, NetSpec, io.
 """
 
-from __future__ import annotations
-
+from caffe import _log, _mode, _random, io
+from caffe._mode import (
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_multiprocess,
+    set_solver_count,
+    set_solver_rank,
+)
 from caffe._net.layer import layer_types as _layer_types
+from caffe.classifier import Classifier
+from caffe.detector import Detector
+from caffe.net_spec import NetSpec, layers, params, to_proto
+from caffe._solver.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    Solver,
+    get_solver,
+)
 from caffe.proto.caffe_pb2 import TEST, TRAIN
-from caffe.pycaffe import Layer, Net, StringVec, Timer
+from caffe.pycaffe import NCCL, Layer, Net, Timer
+from caffe.pycaffe import StringVec as _StringVec
 
 __version__ = "1.0.0"
 
-__all__ = ["TEST", "TRAIN", "Layer", "Net", "Timer", "layer_type_list"]
+__all__ = [
+    "NCCL",
+    "TEST",
+    "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
+    "Classifier",
+    "Detector",
+    "Layer",
+    "Net",
+    "NesterovSolver",
+    "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
+    "Solver",
+    "Timer",
+    "get_solver",
+    "has_nccl",
+    "init_log",
+    "io",
+    "layer_type_list",
+    "layers",
+    "log",
+    "params",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_multiprocess",
+    "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
+    "to_proto",
+]
 
 
-def layer_type_list() -> StringVec:
+def layer_type_list() -> _StringVec:
     """Names of all layer types, sorted."""
-    return StringVec(_layer_types())
+    return _StringVec(_layer_types())
+
+
+def set_random_seed(seed: int) -> None:
+    """Start the generator that fillers, dropout and data layers draw from."""
+    _random.seed(seed)
+
+
+def init_log(level: int = _log.INFO, stderr: bool = True) -> None:
+    """Show log lines of ``level`` (0 information … 3 fatal) and above; they go to standard error."""
+    _log.set_level(level)
+
+
+def log(message: str) -> None:
+    """Write a log line of level 0."""
+    _log.info("_caffe.cpp:68", message)
+
+
+def has_nccl() -> bool:
+    """Whether training on several GPUs from Python is built in: it is not; see `NCCL`."""
+    return False
+
+
+def solver_count() -> int:
+    """How many solvers train together."""
+    return _mode.solver_count
+
+
+def solver_rank() -> int:
+    """Which of them this one is."""
+    return _mode.solver_rank

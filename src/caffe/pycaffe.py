@@ -18,9 +18,13 @@ import numpy as np
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.net import CaffeNet
-from freshpot.errors import ArgumentError
+from freshpot.errors import ArgumentError, NotSupportedError
 
 Arrays = dict[str, np.ndarray]
+
+
+class instance:
+    """The base that the original's compiled classes had; programs see it among a class's bases."""
 
 
 class Blob:
@@ -121,7 +125,7 @@ class Layer:
         """Shape the tops; Python layers override it."""
 
 
-class Net:
+class Net(instance):
     """A net.
 
     ``Net(file, phase, level=0, stages=None, weights=None)``; the old form ``Net(file, weights, phase)``
@@ -458,6 +462,20 @@ def _trimmed(results: Mapping[str, list[np.ndarray]], inputs: Mapping[str, Any])
     """Results as arrays, without those of the padding."""
     count = len(next(iter(inputs.values()))) if inputs else None
     return {name: np.asarray(rows[:count]) for name, rows in results.items()}
+
+
+class NCCL(instance):
+    """Training on several GPUs from Python.
+
+    Raises:
+        NotSupportedError: always, as the original does not have it either unless built with it.
+    """
+
+    def __init__(self, solver: Any = None, uid: Any = None) -> None:
+        raise NotSupportedError(
+            "caffe.NCCL needs the library NCCL, which freshpot's Caffe door does not use: train with one"
+            " solver a process. caffe.has_nccl() says so beforehand."
+        )
 
 
 class Timer:

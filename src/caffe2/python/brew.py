@@ -21,11 +21,6 @@ from caffe2.python.helpers import (
     algebra,
     array_helpers,
     control_ops,
-    conv,
-    db_input,
-    dropout,
-    elementwise_linear,
-    fc,
     nonlinearity,
     normalization,
     pooling,
@@ -34,6 +29,11 @@ from caffe2.python.helpers import (
     train,
 )
 from caffe2.python.helpers.arg_scope import arg_scope, get_current_scope
+from caffe2.python.helpers.conv import conv, conv_nd, conv_transpose, group_conv, group_conv_deprecated
+from caffe2.python.helpers.db_input import db_input
+from caffe2.python.helpers.dropout import dropout
+from caffe2.python.helpers.elementwise_linear import elementwise_linear
+from caffe2.python.helpers.fc import fc, fc_decomp, fc_prune, fc_sparse, packed_fc
 from caffe2.python.model_helper import ModelHelper
 from freshpot.errors import near_matches
 
@@ -50,12 +50,12 @@ def _named(*helpers: Helper) -> dict[str, Helper]:
 
 
 _HELPERS = _named(
-    fc.fc,
-    fc.packed_fc,
-    fc.fc_decomp,
-    fc.fc_sparse,
-    fc.fc_prune,
-    dropout.dropout,
+    fc,
+    packed_fc,
+    fc_decomp,
+    fc_sparse,
+    fc_prune,
+    dropout,
     pooling.max_pool,
     pooling.average_pool,
     pooling.max_pool_with_index,
@@ -82,17 +82,17 @@ _HELPERS = _named(
     train.iter,
     train.accuracy,
     train.add_weight_decay,
-    conv.conv,
-    conv.conv_nd,
-    conv.conv_transpose,
-    conv.group_conv,
-    conv.group_conv_deprecated,
+    conv,
+    conv_nd,
+    conv_transpose,
+    group_conv,
+    group_conv_deprecated,
     tools.image_input,
     tools.video_input,
-    elementwise_linear.elementwise_linear,
+    elementwise_linear,
     control_ops.cond,
     control_ops.loop,
-    db_input.db_input,
+    db_input,
     quantization.fused_8bit_rowwise_quantized_to_float,
 )
 

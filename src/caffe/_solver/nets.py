@@ -57,7 +57,9 @@ def _fill_prefix(param: Any, path: str) -> None:
 class _Description:
     """A net description with where it came from."""
 
-    def __init__(self, param: Any, source: str, path: str | None = None, lines: Sequence[int | None] = ()) -> None:
+    def __init__(
+        self, param: Any, source: str, path: str | None = None, lines: Sequence[int | None] = ()
+    ) -> None:
         self.param = param
         self.source = source
         self.path = path

@@ -41,7 +41,9 @@ def _name(param: Any, iteration: int, ending: str) -> str:
     return f"{param.snapshot_prefix}_iter_{iteration}{ending}"
 
 
-def write(param: Any, net: CaffeNet, update: Update, iteration: int, current_step: int) -> None:
+def write(
+    param: Any, net: CaffeNet, update: Update, iteration: int, current_step: int, extra: bytes = b""
+) -> None:
     """Write both files. Each appears whole or not at all, the weights first.
 
     Raises:
@@ -56,13 +58,13 @@ def write(param: Any, net: CaffeNet, update: Update, iteration: int, current_ste
         _log.info(f"solver.cpp:{474 if hdf5 else 464}", f"Snapshotting to {form} {model}")
         (_files.save_net_hdf5 if hdf5 else _files.save_net)(net, model, param.snapshot_diff)
         _log.info(f"sgd_solver.cpp:{296 if hdf5 else 284}", f"Snapshotting solver state to {form} {state}")
-        write_solverstate(state, SolverState(iteration, model, current_step, update.history()))
+        write_solverstate(state, SolverState(iteration, model, current_step, update.history(), extra))
     except (OSError, RuntimeError) as error:
         raise DataError(f"the snapshot at iteration {iteration} could not be written: {error}") from error
 
 
-def read(path: str, net: CaffeNet, update: Update) -> tuple[int, int]:
-    """Restore a net and its histories; returns iteration and step. Nothing changes if the state does not fit.
+def read(path: str, net: CaffeNet, update: Update) -> SolverState:
+    """Restore a net and its histories; returns the state. Nothing changes if the state does not fit.
 
     Raises:
         DataError: a file is not there.
@@ -79,7 +81,7 @@ def read(path: str, net: CaffeNet, update: Update) -> tuple[int, int]:
     if not path.endswith(".h5"):
         _log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
     update.restore(state.history)
-    return state.iteration, state.current_step
+    return state
 
 
 def _find_model(name: str, state_path: str) -> str:

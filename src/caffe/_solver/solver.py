@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from caffe import _files, _log, _random, pycaffe
-from caffe._solver import nets, rates, report, snapshots
+from caffe._solver import nets, rates, report, snapshots, whereabouts
 from caffe._solver.update import SLOTS, Update
 from freshpot.errors import ArgumentError, near_matches
 
@@ -51,7 +51,7 @@ class SolverParameter:
         self._param.base_lr = value
 
 
-class Solver:
+class Solver(pycaffe.instance):
     """A solver: a net to train, nets to test on, and where training stands.
 
     Args:
@@ -275,17 +275,25 @@ class Solver:
         Raises:
             DataError: the files cannot be written.
         """
-        snapshots.write(self._param, self._train, self._update, self._iter, self._current_step)
+        noted = whereabouts.note([self._train, *self._tests])
+        snapshots.write(self._param, self._train, self._update, self._iter, self._current_step, noted)
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
         """Go on from a solver state: iteration, histories, and the weights that were saved with it.
+
+        Beyond the original: a state that freshpot wrote knows where the data were, and a new solver goes on
+        there, so that training in parts gives the weights of training in one go. A state of the original's
+        does not, and data start over.
 
         Raises:
             DataError: the state, or the weights it names, are not there.
             FormatError: a damaged file.
             ArityError, ShapeError: a state of another net or solver type.
         """
-        self._iter, self._current_step = snapshots.read(os.fspath(state_file), self._train, self._update)
+        path = os.fspath(state_file)
+        state = snapshots.read(path, self._train, self._update)
+        self._iter, self._current_step = state.iteration, state.current_step
+        whereabouts.go_on_from(state.extra, [self._train, *self._tests], path)
 
 
 class SGDSolver(Solver):

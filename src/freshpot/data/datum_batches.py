@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freshpot.data.datum import datum_decoder
+from freshpot.data.datum import datum_decoder, is_encoded, read_datum
 from freshpot.data.images import decode_image
 from freshpot.data.reader import Cursor, Database, Record
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import DataError, FormatError
 
-__all__ = ["Batch", "DatumBatches"]
+__all__ = ["THREADS", "Batch", "DatumBatches"]
+
+#: images decoded at a time; OpenCV lets go of Python's lock meanwhile
+THREADS = 4
+
+
+#: records passed over at once
+_SEEK_STEP = 1000
 
 
 class Batch(NamedTuple):
@@ -59,7 +67,8 @@ class DatumBatches:
         self._cursor: Cursor = database.cursor()
         self._batch_size = batch_size
         self._transform = transform
-        self._decoder = datum_decoder(functools.partial(_decode, color))
+        self._decode_image = functools.partial(_decode, color)
+        self._decoder = datum_decoder(self._decode_image)
         self._shards, self._shard = shards, shard
         self._on_restart = on_restart
         if not self._cursor.valid:
@@ -67,12 +76,30 @@ class DatumBatches:
 
     def first_shape(self) -> tuple[int, ...]:
         """The shape (C, h, w) of the first image, transformed. Raises as iterating does."""
-        images, _ = self._decoder.decode([(self._cursor.key(), self._cursor.value())])
-        return self._transform.shape(images.shape[1:])
+        image, _ = self._decode_one((self._cursor.key(), self._cursor.value()))
+        return self._transform.shape(image.shape)
 
     def __iter__(self) -> Iterator[Batch]:
-        while True:
-            yield self._batch(self._read(self._batch_size * self._shards)[self._shard :: self._shards])
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="freshpot-images") as pool:
+            while True:
+                records = self._read(self._batch_size * self._shards)[self._shard :: self._shards]
+                yield self._batch(records, pool)
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether a batch is the same whichever were made before it."""
+        return not self._transform.draws
+
+    def seek(self, batch: int) -> None:
+        """Go on with this batch, counted from the first; nothing may be iterating meanwhile."""
+        left, passed = batch * self._batch_size * self._shards, 0
+        self._cursor.seek_to_first()
+        while left:
+            taken = len(self._cursor.take(min(left, _SEEK_STEP)))
+            left, passed = left - taken, passed + taken
+            if not self._cursor.valid:
+                self._cursor.seek_to_first()
+                left %= passed  # all of them, the first time round
 
     def _read(self, count: int) -> list[Record]:
         records: list[Record] = []
@@ -83,26 +110,38 @@ class DatumBatches:
                 self._cursor.seek_to_first()
         return records
 
-    def _batch(self, records: list[Record]) -> Batch:
+    def _batch(self, records: list[Record], pool: Executor) -> Batch:
+        if is_encoded(records[0][1], _where(records[0])):
+            return self._singly(list(pool.map(self._decode_one, records)))
         try:
             images, labels = self._decoder.decode(records)
         except FormatError:
             if not self._transform.any_size:
                 raise
-            return self._singly(records)
+            return self._singly([self._decode_one(record) for record in records])
         return Batch(self._transform(images), labels.astype(np.float32))
 
-    def _singly(self, records: list[Record]) -> Batch:
-        """Images of several sizes: each by itself, all cut to one size."""
-        parts = [self._decoder.decode([record]) for record in records]
-        images = [self._transform(image) for image, _ in parts]
-        if len({image.shape for image in images}) > 1:
-            found = sorted({image.shape[1] for image in images})
+    def _decode_one(self, record: Record) -> list[NDArray[Any]]:
+        """Image and label of a record."""
+        return read_datum(record[1], _where(record), self._decode_image)
+
+    def _singly(self, parts: list[list[NDArray[Any]]]) -> Batch:
+        """Images that were decoded one by one, perhaps of several sizes."""
+        labels = np.array([label for _, label in parts], np.float32)
+        shapes = {image.shape for image, _ in parts}
+        if len(shapes) == 1:
+            return Batch(self._transform(np.stack([image for image, _ in parts])), labels)
+        if not self._transform.any_size or len({shape[0] for shape in shapes}) > 1:
+            found = ", ".join(map(str, sorted(shapes)))
             raise FormatError(
-                f"images of {', '.join(map(str, found))} channels: one batch must be of one kind",
+                f"images of shapes {found}: one batch must be of one kind; a crop_size makes heights and widths equal",
                 path=self._database.path,
             )
-        return Batch(np.concatenate(images), np.concatenate([label for _, label in parts]).astype(np.float32))
+        return Batch(np.concatenate([self._transform(image[None]) for image, _ in parts]), labels)
+
+
+def _where(record: Record) -> str:
+    return f"record {record[0].decode('utf-8', 'backslashreplace')!r}"
 
 
 def _decode(color: bool | None, data: bytes, where: str | None) -> NDArray[Any]:

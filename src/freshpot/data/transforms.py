@@ -71,6 +71,11 @@ class ImageTransform:
         """Whether images of several sizes may share a batch: the crop makes them equal."""
         return self._crop > 0
 
+    @property
+    def draws(self) -> bool:
+        """Whether batches are transformed by chance."""
+        return self._mirror or (self._crop > 0 and self._train)
+
     def shape(self, image: Shape) -> Shape:
         """The shape (C, h, w) that an image of shape (C, H, W) comes out with.
 

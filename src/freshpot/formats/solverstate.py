@@ -26,10 +26,9 @@ from freshpot.formats.wire import BYTES, encode_varint, scan_fields
 __all__ = ["SolverState", "read_solverstate", "write_solverstate"]
 
 FloatArray = NDArray[np.float32]
-#: field number of ``extra`` in the protobuf form, and its name in HDF5
+#: field number of ``extra`` in the protobuf form, and the attribute's name in HDF5
 _EXTRA_FIELD = 21001
 _EXTRA_NAME = "freshpot"
-_MOST_EXTRA = 16 << 20
 
 
 @dataclass(slots=True)
@@ -148,12 +147,12 @@ def _text(file: Any, path: object) -> str:
 
 
 def _bytes(file: Any, path: object) -> bytes:
-    found = file.get(_EXTRA_NAME)
+    found = file.attrs.get(_EXTRA_NAME)
     if found is None:
         return b""
-    if getattr(found, "dtype", None) != np.uint8 or found.size > _MOST_EXTRA:
-        raise FormatError(f"'{_EXTRA_NAME}' must be at most {_MOST_EXTRA} bytes", path=path)
-    return np.asarray(found[...]).tobytes()
+    if getattr(found, "dtype", None) != np.uint8:
+        raise FormatError(f"the attribute '{_EXTRA_NAME}' must be bytes", path=path)
+    return np.asarray(found).tobytes()
 
 
 def _write_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
@@ -169,6 +168,6 @@ def _write_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
         for i, array in enumerate(state.history):
             group.create_dataset(str(i), data=array, dtype="<f4")
         if state.extra:
-            file.create_dataset(_EXTRA_NAME, data=np.frombuffer(state.extra, np.uint8))
+            file.attrs[_EXTRA_NAME] = np.frombuffer(state.extra, np.uint8)
     with atomic_write(path) as out:
         out.write(buffer.getbuffer())

@@ -240,6 +240,7 @@ def _define(kind: str, brings: str, needs: str, makes: str) -> None:
             "Source:   caffe2/operators/feature_maps_ops.h",
             "__module__": __name__,
             "parts": parts,
+            "inputs": (Port("features", many=True, at_least=len(parts)),),
             "outputs": tuple(Port(o) for o in outputs),
             "args": (_IDS,) if "presence" in parts else (),
             "gradient_rule": staticmethod(_rule(name + "Gradient", parts, kept, len(outputs) - 1)),

@@ -168,7 +168,7 @@ class IndexSize(_OnIndex):
 class IndexHash(Operator):
     """HashedIndices = a hash of each number, from 0 to modulo - 1.
 
-    h = seed * 0xDEADBEEF, then h = h * 65537 + byte for each (signed) byte of the number, in its own type, modulo ``modulo``.
+    h = seed * 0xDEADBEEF; for each (signed) byte of the number h = h * 65537 + byte, in its own type; h mod modulo.
 
     Shapes:   Indices: any -> HashedIndices: as Indices
     Raises:   ArgumentError if ``modulo`` is not positive, or too large for the numbers' type.
@@ -198,7 +198,7 @@ class IndexHash(Operator):
         return made.remainder(self.modulo)
 
 
-class Map(dict):  # type: ignore[type-arg]
+class Map(dict[int, int]):
     """Keys to values, each of one integer type."""
 
     def __init__(self, key: str, value: str) -> None:

@@ -5,6 +5,7 @@ Called by Caffe's Data layer, by Caffe2's image operators, and by whoever writes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from freshpot.data.records import RecordDecoder, Slot
 from freshpot.errors import FormatError, NotSupportedError
 from freshpot.formats import protobuf, wire
 
-__all__ = ["array_to_datum", "datum_decoder", "datum_to_array", "file_to_datum"]
+__all__ = ["array_to_datum", "datum_decoder", "datum_to_array", "file_to_datum", "is_encoded", "read_datum"]
 
 _DATUM = protobuf.load("caffe2_legacy").CaffeDatum  # caffe.Datum has the same fields
 _NUMBERS = {field.number: name for name, field in _DATUM.DESCRIPTOR.fields_by_name.items()}
@@ -31,15 +32,26 @@ def datum_decoder(decode_image: ImageDecoder | None = None) -> RecordDecoder:
     Shapes: images (N, C, H, W), uint8, or float32 where the records hold float_data; labels (N,) int32.
     ``decode_image`` turns compressed images into arrays; without it they are refused.
     """
-
-    def parse(value: bytes, where: str) -> list[NDArray[Any]]:
-        datum = protobuf.parse_message(_DATUM, value, where=where)
-        return [
-            datum_to_array(datum, where=where, decode_image=decode_image),
-            np.array(datum.label, np.int32),
-        ]
-
+    parse = functools.partial(read_datum, decode_image=decode_image)
     return RecordDecoder(parse, _find_slots)
+
+
+def read_datum(
+    value: bytes, where: str | None = None, decode_image: ImageDecoder | None = None
+) -> list[NDArray[Any]]:
+    """[image, label] of one serialised Datum: (C, H, W) as `datum_to_array` gives it, and () int32.
+
+    Raises:
+        FormatError: the bytes are no Datum.
+        As :func:`datum_to_array`.
+    """
+    datum = protobuf.parse_message(_DATUM, value, where=where)
+    return [datum_to_array(datum, where=where, decode_image=decode_image), np.array(datum.label, np.int32)]
+
+
+def is_encoded(value: bytes, where: str | None = None) -> bool:
+    """Whether a serialised Datum holds a compressed image. Raises FormatError if it is none."""
+    return bool(protobuf.parse_message(_DATUM, value, where=where).encoded)
 
 
 def datum_to_array(

@@ -6,6 +6,7 @@ Owned here: reading, decoding and transforming a batch. Who calls it: the Data l
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from freshpot.errors import DataError, FormatError
 __all__ = ["THREADS", "Batch", "DatumBatches"]
 
 #: images decoded at a time; OpenCV lets go of Python's lock meanwhile
-THREADS = 4
+THREADS = min(4, os.cpu_count() or 1)
 
 
 #: records passed over at once

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freshpot.data.datum_batches import Batch
+from freshpot.data.datum_batches import THREADS, Batch
 from freshpot.data.images import read_image
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import DataError, FormatError
@@ -23,8 +23,6 @@ from freshpot.errors import DataError, FormatError
 __all__ = ["ImageLine", "ImageListBatches", "read_image_list", "read_lines"]
 
 _NUMBER = re.compile(r"\s*([+-]?\d+)")
-#: images decoded at a time; OpenCV lets go of Python's lock meanwhile
-_THREADS = 4
 
 
 class ImageLine(NamedTuple):
@@ -116,7 +114,7 @@ class ImageListBatches:
         return self._transform.shape(self._read(int(self._order[self._next])).shape)
 
     def __iter__(self) -> Iterator[Batch]:
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="freshpot-images") as pool:
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="freshpot-images") as pool:
             while True:
                 rows = self._take()
                 images = list(pool.map(self._read, rows))

@@ -14,7 +14,7 @@ import pytest
 from feeding import F, data_layer, datum, image_files, image_layer, layer, mean_file, net, pictures, put
 
 import caffe
-from caffe import _random
+from caffe import _mode, _random
 from caffe.proto import caffe_pb2
 from conftest import needs_shared
 from freshpot.data.image_db import write_image_db
@@ -122,6 +122,26 @@ def test_images_of_several_sizes_need_a_crop(here: Path) -> None:
         net(data_layer("db", 4)).forward()
 
 
+def test_compressed_images_of_several_sizes_need_a_crop(here: Path) -> None:
+    images = [pictures(1, (3, 5 + k, 6))[0] for k in range(4)]
+    put(
+        "db",
+        [caffe_pb2.Datum(encoded=True, data=encode_image(i, "png"), label=k) for k, i in enumerate(images)],
+    )
+    made = net(data_layer("db", 4, "crop_size: 5"), caffe.TEST)
+    made.forward()
+    np.testing.assert_array_equal(made.blobs["data"].data[0], images[0][:, :, :5])
+    assert made.blobs["label"].data.tolist() == [0, 1, 2, 3]
+    with pytest.raises(FormatError, match=re.escape("(3, 5, 6), (3, 6, 6), (3, 7, 6), (3, 8, 6): one batch")):
+        net(data_layer("db", 4)).forward()
+
+
+def test_channels_must_agree_even_with_a_crop(here: Path) -> None:
+    put("db", [datum(pictures(1, (c, 4, 4))[0], 0) for c in (3, 1)])
+    with pytest.raises(FormatError, match=re.escape("images of shapes (1, 4, 4), (3, 4, 4): one batch must")):
+        net(data_layer("db", 2, "crop_size: 2")).forward()
+
+
 def test_a_batch_takes_the_shape_of_its_images(here: Path) -> None:
     images = [pictures(1, (1, 4, 4))[0], pictures(1, (1, 6, 3))[0]]
     put("db", [datum(image, k) for k, image in enumerate(images)])
@@ -155,6 +175,15 @@ def test_a_seed_repeats_the_draws(here: Path) -> None:
 
     np.testing.assert_array_equal(run(1), run(1))
     assert (run(1) != run(2)).any()
+
+
+def test_solvers_that_train_together_share_the_records(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image_db("lmdb", "db", pictures(5), np.arange(5), record="datum")
+    monkeypatch.setattr(_mode, "solver_count", 2)
+    monkeypatch.setattr(_mode, "solver_rank", 1)
+    made, test = net(data_layer("db", 2)), net(data_layer("db", 2), caffe.TEST)
+    assert [made.forward()["label"].tolist() for _ in range(3)] == [[1, 3], [0, 2], [4, 1]]
+    assert [test.forward()["label"].tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 0]]
 
 
 def test_the_first_batches_are_made_before_they_are_asked_for(here: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from feeding import image_files, image_layer, layer, net, pictures
 
-from caffe import _random
+from caffe import _mode, _random
 from freshpot.data.images import encode_image
 from freshpot.errors import ArgumentError, DataError, FormatError, KernelError, ShapeError
 
@@ -122,6 +122,15 @@ def test_batches_span_files(here: Path) -> None:
         np.testing.assert_array_equal(made.blobs["data"].data, np.repeat(np.array(rows)[:, None], 2, 1))
 
 
+def test_solvers_that_train_together_share_the_rows(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hdf5_file("a.h5", 0, 5)
+    Path("list.txt").write_text("a.h5")
+    monkeypatch.setattr(_mode, "solver_count", 2)
+    monkeypatch.setattr(_mode, "solver_rank", 1)
+    made = net(hdf5_layer(2))
+    assert [made.forward()["label"].tolist() for _ in range(3)] == [[1, 3], [0, 2], [4, 1]]
+
+
 def test_shuffled_rows_stay_with_their_labels(here: Path) -> None:
     hdf5_file("a.h5", 0, 6)
     hdf5_file("b.h5", 6, 6)
@@ -177,12 +186,14 @@ def test_refusals_of_hdf5_data(here: Path, text: str, error: type[Exception], me
     hdf5_file("wider.h5", 0, 3, data=np.zeros((3, 5)))
     with h5py.File("bare.h5", "w") as file:
         file["other"] = [1]
+    with h5py.File("group.h5", "w") as file:
+        file.create_group("data")
     with h5py.File("huge.h5", "w") as file:
         file.create_dataset("data", (1 << 40,), "f4", chunks=(1024,))
     Path("empty").touch()
     Path("empty.h5").touch()
     Path("list.txt").write_text("a.h5")
-    for name in ("lost", "bare", "words", "short", "rowless", "huge"):
+    for name in ("lost", "bare", "group", "words", "short", "rowless", "huge"):
         Path(name).write_text(f"{name}.h5")
     Path("text").write_text("empty.h5")
     Path("wider").write_text("a.h5 wider.h5")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import caffe
-from freshpot.errors import ArgumentError, FreshpotError, NetError
+from caffe import _mode
+from freshpot.errors import ArgumentError, FreshpotError, NetError, NotSupportedError
 
 F = np.float32
 
@@ -113,6 +114,8 @@ class Fails(caffe.Layer):
         self.fail("forward")
         if self.where == "late":
             self.blobs.add_blob(1)
+        if self.where == "file":
+            open("not_there")
         if self.where == "words":
             self.blobs.add_blob(1, name=2)
 
@@ -163,6 +166,7 @@ def test_methods_are_called_as_the_original_calls_them() -> None:
     assert isinstance(own, caffe.Layer)
     assert made.layer_dict["p"] is own
     assert own.type == "Python"
+    assert own.param_str_ == "some words"
     assert own.calls == [("setup", 1, 1, "some words", caffe.TEST), ("reshape", (2, 3))]
     made.blobs["x"].data[...] = np.arange(6).reshape(2, 3)
     np.testing.assert_array_equal(made.forward()["y"], 2 * np.arange(6).reshape(2, 3))
@@ -267,11 +271,21 @@ def test_the_users_exceptions_come_out_as_they_are(method: str) -> None:
         (python("NoForward"), AttributeError, "'NoForward' object has no attribute 'forward'"),
         (python("Fails", "late"), RuntimeError, "blobs can be added only to a Python layer's own list"),
         (python("Fails", "words"), RuntimeError, "BlobVec.add_blob takes no kwargs"),
+        (python("Fails", "file"), FileNotFoundError, "[Errno 2] No such file or directory: 'not_there'"),
     ],
 )
 def test_refusals(text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         run(text)
+
+
+def test_several_solvers_of_one_process_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_mode, "solver_count", 2)
+    with pytest.raises(NotSupportedError, match=r"layer 'p' \(Python\) cannot run in several solvers of one"):
+        net(INPUT + python("Logged"))
+    net(INPUT + python("Logged"), caffe.TEST)
+    monkeypatch.setattr(_mode, "multiprocess", True)
+    net(INPUT + python("Logged"))
 
 
 def test_an_unfit_shape_in_a_layer_names_the_layer(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from caffe import _log, _random
+from caffe import _log, _mode, _random
 from caffe._net.layer import Lowering
 from caffe.proto import caffe_pb2
+from freshpot.data.datum_batches import DatumBatches
 from freshpot.data.prefetch import Prefetcher
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import ArgumentError, DataError
@@ -17,10 +18,20 @@ from freshpot.formats import caffemodel, protobuf
 
 Arrays = Sequence[np.ndarray]
 
+#: elements of all batches made ahead: 16 GiB
+_MOST_AHEAD = 1 << 32
+
 
 def draw_seed() -> int:
     """A seed from the package's generator: threads have streams of their own, so runs repeat exactly."""
     return int(torch.randint(2**63 - 1, (), generator=_random.generator()))
+
+
+def own_records(low: Lowering) -> dict[str, int]:
+    """Which records are this solver's, of several that train together; each tests with all."""
+    if not low.train:
+        return {}
+    return {"shards": _mode.solver_count, "shard": _mode.solver_rank}
 
 
 def need_batch_size(low: Lowering, batch_size: int) -> None:
@@ -78,12 +89,34 @@ class Feed:
         depth = low.param.data_param.prefetch
         if depth < 1:
             low.refuse(f"prefetch must be at least 1, got {depth}.", ArgumentError)
+        elements = sum(top.count for top in self._tops)
+        if depth * elements > _MOST_AHEAD:
+            low.refuse(f"prefetch {depth} batches of {elements} elements is too much memory.", ArgumentError)
+        self._source, self._depth = batches, depth
         self._batches = Prefetcher(batches, depth)
+        #: batches handed out so far
+        self.taken = 0
+
+    def go_on_from(self, batch: int) -> None:
+        """Let this batch, counted from the first, be the next one. A feed that is past it stays where it is.
+
+        Where batches depend on chance, those between are made and thrown away, so that the draws agree.
+        """
+        if batch <= self.taken:
+            return
+        if isinstance(self._source, DatumBatches) and self._source.can_seek:
+            self._batches.close()
+            self._source.seek(batch)
+            self._batches, self.taken = Prefetcher(self._source, self._depth), batch
+        while self.taken < batch:
+            next(self._batches)
+            self.taken += 1
 
     def forward(self) -> None:
         """Put the next batch into the tops."""
+        self.taken += 1
         for top, array in zip(self._tops, next(self._batches), strict=False):  # the label is optional
-            top.data_cell.value = torch.from_numpy(array)
+            top.data_cell.value = torch.from_numpy(array).to(top.data_cell.value.device)
 
 
 def start(low: Lowering, batches: Iterable[Arrays], shapes: Sequence[Sequence[int]]) -> None:

@@ -20,29 +20,31 @@ from freshpot.errors import ArgumentError, ArityError, MissingBlobError
 _OPENED = {"lmdb": "db_lmdb.cpp:35", "leveldb": "db_leveldb.cpp:18"}
 
 
-@layer("Data", bottoms=0, tops=(1, 2))
-def data(low: Lowering) -> None:
-    if low.layer.state is not None:
-        return
-    p = low.param.data_param
-    _feeding.need_batch_size(low, p.batch_size)
-    batches = DatumBatches(
-        _open(p),
-        p.batch_size,
-        _feeding.image_transform(low),
-        color=_color(low),
-        on_restart=lambda: _log.info("data_layer.cpp:73", "Restarting data prefetching from start."),
-    )
-    shape = (p.batch_size, *batches.first_shape())
-    _feeding.say_size("data_layer.cpp:45", shape)
-    _feeding.start(low, batches, [shape, shape[:1]])
-
-
-def _open(p: Any) -> Database:
+def _open(param: Any) -> Database:
+    p = param.data_param
     db_type = caffe_pb2.DataParameter.DB.Name(p.backend).lower()
     database = open_db(db_type, p.source)
     _log.info(_OPENED[db_type], f"Opened {db_type} {p.source}")
     return database
+
+
+@layer("Data", bottoms=0, tops=(1, 2), create=_open)
+def data(low: Lowering) -> None:
+    if isinstance(low.layer.state, _feeding.Feed):
+        return
+    p = low.param.data_param
+    _feeding.need_batch_size(low, p.batch_size)
+    batches = DatumBatches(
+        low.layer.state,
+        p.batch_size,
+        _feeding.image_transform(low),
+        color=_color(low),
+        on_restart=lambda: _log.info("data_layer.cpp:73", "Restarting data prefetching from start."),
+        **_feeding.own_records(low),
+    )
+    shape = (p.batch_size, *batches.first_shape())
+    _feeding.say_size("data_layer.cpp:45", shape)
+    _feeding.start(low, batches, [shape, shape[:1]])
 
 
 def _color(low: Lowering) -> bool | None:
@@ -88,7 +90,8 @@ class _Memory:
         if self._arrays is None:
             raise MissingBlobError("has no data: call net.set_input_arrays(data, labels) first.")
         for top, array in zip(self._tops, self._arrays, strict=True):
-            top.data_cell.value = torch.from_numpy(array[self._row : self._row + self.batch].copy())
+            batch = torch.from_numpy(array[self._row : self._row + self.batch].copy())
+            top.data_cell.value = batch.to(top.data_cell.value.device)
         self._row = (self._row + self.batch) % len(self._arrays[0])
 
 

@@ -75,7 +75,14 @@ def hdf5_data(low: Lowering) -> None:
     _log.info("hdf5_data_layer.cpp:95", f"Number of HDF5 files: {len(paths)}")
     if not paths:
         raise DataError(f"{p.source}: the list of HDF5 files is empty")
-    batches = HDF5Rows(paths, low.top, p.batch_size, shuffle=p.shuffle, seed=_feeding.draw_seed())
+    batches = HDF5Rows(
+        paths,
+        low.top,
+        p.batch_size,
+        shuffle=p.shuffle,
+        seed=_feeding.draw_seed(),
+        **_feeding.own_records(low),
+    )
     _feeding.start(low, batches, batches.shapes())
 
 

@@ -7,10 +7,11 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+from caffe import _mode
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.layer import Lowering, layer
 from caffe.pycaffe import Blob, BlobVec, Layer, RawBlobVec
-from freshpot.errors import ArgumentError, FreshpotError, near_matches
+from freshpot.errors import ArgumentError, FreshpotError, NotSupportedError, near_matches
 
 
 class _Python:
@@ -28,6 +29,7 @@ class _Python:
             )
         made._blobs = BlobVec(add=self._add_blob)
         made.param_str, made.phase = p.param_str, low.param.phase  # type: ignore[attr-defined]
+        made.param_str_ = p.param_str  # type: ignore[attr-defined]  # its name until 2015
         #: what `net.layers` shows
         self.python_layer = made
         self._bottom = RawBlobVec(Blob(b) for b in self._owner.bottoms)
@@ -110,6 +112,11 @@ def find_class(low: Lowering) -> Any:
 
 @layer("Python", bottoms=(0, None), tops=(0, None))
 def python(low: Lowering) -> None:
+    if low.train and _mode.solver_count > 1 and not _mode.multiprocess:
+        raise NotSupportedError(
+            f"layer '{low.layer.name}' (Python) cannot run in several solvers of one process; train with a "
+            "process for each."
+        )
     state = _Python(low)
     low.layer.state = state
     state.setup()

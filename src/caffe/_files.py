@@ -18,7 +18,7 @@ import torch
 from caffe import _log
 from caffe._net.net import CaffeNet
 from caffe.proto import caffe_pb2
-from freshpot.errors import ArityError, FormatError, ShapeError
+from freshpot.errors import ArityError, FormatError, NetError, ShapeError
 from freshpot.formats import caffemodel
 from freshpot.formats.caffe_text import read_net_text, strange_fields
 from freshpot.formats.caffe_upgrade import upgrade_net
@@ -141,7 +141,7 @@ def copy_weights(net: CaffeNet, path: str, skip_mismatched: bool = False) -> Cop
         FormatError: the file is broken.
     """
     if not os.path.isfile(path):
-        raise RuntimeError(f"Could not open file {path}")
+        raise NetError(f"Could not open file {path}")
     if caffemodel.is_hdf5(path):
         return _copy_hdf5(net, path, skip_mismatched)
     param = caffemodel.read_binary_net(path)
@@ -176,12 +176,13 @@ def copy_from_message(
 def _copy_hdf5(net: CaffeNet, path: str, skip_mismatched: bool) -> CopyReport:
     report = CopyReport()
     sources = caffemodel.read_hdf5_layers(path)
+    places = {caffemodel.hdf5_name(name): i for i, name in reversed(list(enumerate(net.layer_names)))}
     for name, blobs in sources.items():
-        if name not in net.layer_names:
+        if name not in places:
             _log.info("net.cpp:806", f"Ignoring source layer {name}")
             report.ignored += [f"{name}[{k}]" for k in blobs]
             continue
-        i = net.layer_names.index(name)
+        i = places[name]
         owned = {k for layer, k, _ in net.param_list if layer == i and not net.is_shared(i, k)}
         if len(blobs) > len(net.layers[i].blobs) or not owned <= set(blobs):
             raise _count_error(net, i, len(blobs), path)
@@ -189,7 +190,7 @@ def _copy_hdf5(net: CaffeNet, path: str, skip_mismatched: bool) -> CopyReport:
             target = net.layers[i].blobs[k]
             if target.dims == values.shape:
                 _put(target, values)
-                report.copied.append(f"{name}[{k}]")
+                report.copied.append(target.name)
             else:
                 _mismatch(net, i, k, values.shape, path, skip_mismatched, report)
     return _finish(net, report)
@@ -249,7 +250,7 @@ def share_weights(net: CaffeNet, other: CaffeNet) -> None:
             if mine.dims != blob.dims:
                 _mismatch(net, i, k, blob.dims, None, False, CopyReport())
             if mine.data_cell is not blob.data_cell:  # else it was shared before: plans need not look again
-                mine.share_with(blob, net.workspace)
+                mine.share_data(blob, net.workspace)
 
 
 # ---- saving ---------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
 
 
 def read_hdf5_layers(path: str | os.PathLike[str]) -> dict[str, dict[int, FloatArray]]:
-    """Parameters by layer name and number from an HDF5 caffemodel.
+    """Parameters by `hdf5_name` of the layer and number from an HDF5 caffemodel.
 
     Raises:
         FormatError: no HDF5 file, or not laid out as a caffemodel.
@@ -104,22 +104,55 @@ def read_hdf5_layers(path: str | os.PathLike[str]) -> dict[str, dict[int, FloatA
 
     try:
         with h5py.File(path, "r") as file:
-            if "data" not in file:
+            data = file.get("data")
+            if not isinstance(data, h5py.Group):
                 raise FormatError("no group 'data': not a caffemodel in HDF5", path=path)
-            return {
-                name: {int(k): read_hdf5_array(group[k], path) for k in group if k.isdigit()}
-                for name, group in file["data"].items()
-                if isinstance(group, h5py.Group)
-            }
+            layers: dict[str, dict[int, FloatArray]] = {}
+            _collect(data, "", path, layers, set())
+            return layers
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         if isinstance(error, (FormatError, FileNotFoundError)):
             raise
         raise FormatError(f"not a readable HDF5 file: {error}", path=path) from error
 
 
+def _collect(
+    group: Any, layer: str, path: object, layers: dict[str, dict[int, FloatArray]], seen: set[int]
+) -> None:
+    """Add the arrays in a group and in the groups within: layer names may have slashes in them."""
+    import h5py
+
+    address = h5py.h5o.get_info(group.id).addr
+    if address in seen:
+        raise FormatError(f"group '{group.name}' stands in the file twice", path=path)
+    seen.add(address)
+    arrays = {}
+    for name, member in group.items():
+        if isinstance(member, h5py.Group):
+            _collect(member, f"{layer}/{name}" if layer else name, path, layers, seen)
+        elif member is None:
+            raise FormatError(f"'{group.name}/{name}' is a link to nowhere", path=path)
+        elif layer and name.isdecimal():
+            arrays[int(name)] = read_hdf5_array(member, path)
+    if layer and (arrays or not len(group)):
+        layers[layer] = arrays
+
+
+def hdf5_name(layer: str) -> str:
+    """What a layer is called in an HDF5 file, where slashes part groups and empty parts vanish."""
+    return "/".join(part for part in layer.split("/") if part)
+
+
 def read_hdf5_array(dataset: Any, path: object) -> FloatArray:
+    """The float32 array of a dataset of the file at ``path``.
+
+    Raises:
+        FormatError: no array of floats, one that is stored in another file, or larger than the file can hold.
+    """
     if not hasattr(dataset, "shape") or dataset.dtype.kind != "f":
         raise FormatError(f"'{dataset.name}' is not an array of floats", path=path)
+    if dataset.is_virtual or dataset.external or dataset.file.filename != os.fspath(str(path)):
+        raise FormatError(f"'{dataset.name}' is stored in another file; that is not followed", path=path)
     if dataset.nbytes > max(64 << 20, 64 * os.path.getsize(str(path))):
         raise FormatError(
             f"'{dataset.name}' claims {dataset.nbytes} bytes, more than the file can hold", path=path
@@ -132,7 +165,12 @@ def write_hdf5_layers(
     layers: Mapping[str, Iterable[tuple[int, FloatArray]]],
     diffs: Mapping[str, Iterable[tuple[int, FloatArray]]] | None = None,
 ) -> None:
-    """Write parameters (and gradients) by layer name and number as an HDF5 caffemodel, atomically."""
+    """Write parameters (and gradients) by layer name and number as an HDF5 caffemodel, atomically.
+
+    Raises:
+        FormatError: layer names that cannot be in one HDF5 file: an empty one, two that are alike.
+        OSError: the file cannot be written.
+    """
     import io
 
     import h5py
@@ -144,8 +182,16 @@ def write_hdf5_layers(
                 continue
             group = file.create_group(group_name)
             for name, arrays in content.items():
-                inner = group.create_group(name)
-                for k, array in arrays:
-                    inner.create_dataset(str(k), data=array, dtype="<f4")
+                arrays = list(arrays)
+                if not arrays and not hdf5_name(name):
+                    continue
+                try:
+                    inner = group.require_group(hdf5_name(name))
+                    for k, array in arrays:
+                        inner.create_dataset(str(k), data=array, dtype="<f4")
+                except ValueError as error:  # no name, or one that is there already
+                    raise FormatError(
+                        f"layer '{name}' cannot be a group in HDF5: {error}", path=path
+                    ) from error
     with atomic_write(path) as out:
         out.write(buffer.getbuffer())

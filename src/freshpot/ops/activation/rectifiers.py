@@ -10,6 +10,7 @@ from torch import Tensor
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._window import in_layout_of
 
 
 class _Activation(Operator, abstract=True):
@@ -115,6 +116,7 @@ class PRelu(_Activation):
     @gradient("Y dY X Slope -> dX dSlope", check=Operator.check)
     def backward(self, Y: Tensor, dY: Tensor, X: Tensor, Slope: Tensor) -> tuple[Tensor, Tensor]:
         slope = self._slope(X, Slope)
+        dY = in_layout_of(X, dY)
         # dY where X > 0, and where X <= 0: without branches, which cost more than all the rest
         above = torch.ops.aten.threshold_backward(dY, X, 0.0)
         below = torch.ops.aten.threshold_backward(dY, -X, -_LEAST)

@@ -9,6 +9,7 @@ from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator
+from freshpot.ops._window import in_layout_of
 from freshpot.ops.normalization._channels import along_channels, reduced
 
 _ARGS = (
@@ -104,7 +105,7 @@ class BatchNormGradient(Operator):
             self.refuse(f"dY must be as X {tuple(X.shape)}, got {tuple(dY.shape)}.")
 
     def kernel(self, X: Tensor, mean: Tensor, deviation: Tensor, dY: Tensor) -> Tensor:
-        divisor = along_channels(deviation, X)
+        dY, divisor = in_layout_of(X, dY), along_channels(deviation, X)
         if self.use_global_stats:
             return dY / divisor
         count = X.numel() // X.shape[1]

@@ -76,7 +76,8 @@ class CaffeNet:
         self._lines = lines
         self.workspace = Workspace()
         self.phase: int = param.state.phase
-        filtered, kept = filter_net(param)
+        self.param, self._source_index = param, list(range(len(param.layer)))
+        filtered, kept = filter_net(param, self.place)
         _log.info("net.cpp:53", "Initializing net from parameters: \n" + _log.text_of(filtered))
         self.param, self._source_index = filtered, kept
         self.name: str = param.name

@@ -5,6 +5,7 @@ Owned here: include and exclude rules. Who calls it: `_net.net`, the upgrade too
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from caffe import _log
@@ -12,11 +13,12 @@ from caffe.proto import caffe_pb2
 from freshpot.errors import NetError
 
 
-def filter_net(param: Any) -> tuple[Any, list[int]]:
+def filter_net(param: Any, place: Callable[[int], str] | None = None) -> tuple[Any, list[int]]:
     """The net with only the layers that its own state includes, and each one's index in the original.
 
     Args:
         param: a NetParameter with current layers and its ``state`` set.
+        place: says where layer i stands, for errors.
 
     Raises:
         NetError: a layer has both include and exclude rules.
@@ -28,8 +30,9 @@ def filter_net(param: Any) -> tuple[Any, list[int]]:
     for index, layer in enumerate(param.layer):
         if layer.include and layer.exclude:
             raise NetError(
-                f"layer '{layer.name}' ({layer.type}) has both include and exclude rules; keep one kind.",
-                net=param.name,
+                "has both include and exclude rules; keep one kind.",
+                net=param.name or None,
+                op=place(index) if place else f"layer '{layer.name}' ({layer.type})",
             )
         if _included(layer, param.state):
             filtered.layer.add().CopyFrom(layer)

@@ -1,0 +1,249 @@
+"""Where the original stops the process: a typed error with file, line, layer, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import caffe
+from caffe.proto import caffe_pb2
+from freshpot.errors import (
+    ArgumentError,
+    ArityError,
+    FormatError,
+    FreshpotError,
+    MissingBlobError,
+    NameClashError,
+    NetError,
+    ShapeError,
+    UnknownOperatorError,
+)
+from freshpot.formats import caffemodel
+
+DATA = (
+    'name: "n"\n'
+    'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }\n'
+)
+CONV = (
+    'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" '
+    "convolution_param { num_output: 4 kernel_size: 3 } }\n"
+)
+IP = 'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 5 } }\n'
+
+#: net, error, and its words after "net 'n': FILE"
+BAD_NETS: list[tuple[str, type[FreshpotError], str]] = [
+    # wiring
+    (DATA + 'layer { name: "r" type: "ReLU" bottom: "dta" top: "r" }', MissingBlobError,
+     ":3: layer 'r' (ReLU): bottom 0 'dta' is not the top of any earlier layer. Did you mean data?"),
+    (DATA + CONV + 'layer { name: "r" type: "ReLU" bottom: "later" top: "r" }\n'
+     'layer { name: "p" type: "Power" bottom: "data" top: "later" }', MissingBlobError,
+     ":4: layer 'r' (ReLU): bottom 0 'later' is not the top of any earlier layer."),
+    (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }\n'
+     'layer { name: "s" type: "Sigmoid" bottom: "data" top: "r" }', NameClashError,
+     ":4: layer 's' (Sigmoid): top 0 'r' is made by an earlier layer too."),
+    (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" bottom: "data" top: "r" }', ArityError,
+     ":3: layer 'r' (ReLU): takes 1 bottom blobs, got 2."),
+    (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" }', ArityError,
+     ":3: layer 'r' (ReLU): takes 1 top blobs, got 0."),
+    (DATA + 'layer { name: "e" type: "Eltwise" bottom: "data" top: "e" }', ArityError,
+     ":3: layer 'e' (Eltwise): takes at least 2 bottom blobs, got 1."),
+    # unknown layers and fields, all at once
+    (DATA + 'layer { name: "c" type: "Convolutoin" bottom: "data" top: "c" }', UnknownOperatorError,
+     "cannot run, a layer or field is unknown:\n  FILE:3: layer 'c' (Convolutoin): there is no layer type "
+     "'Convolutoin'. Did you mean Convolution, Deconvolution?"),
+    (DATA + CONV.replace("num_output: 4", "num_output: 4\n num_outptu: 4")
+     + 'layer { name: "q" type: "Quux" bottom: "nowhere" top: "q" }\nlayer { name: "r" type: "ReLU" spin: 1 }',
+     UnknownOperatorError,
+     "cannot run, 3 layers or fields are unknown:\n"
+     "  FILE:4: layer 'conv' (Convolution): 'convolution_param' has no field 'num_outptu'. Did you mean num_output?\n"
+     "  FILE:5: layer 'q' (Quux): there is no layer type 'Quux'.\n"
+     "  FILE:6: layer 'r' (ReLU): LayerParameter has no field 'spin'."),
+    (DATA + 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: MAXX kernel_size: 2 } }',
+     ArgumentError,
+     "cannot run, a layer or field is unknown:\n  FILE:3: layer 'p' (Pooling): 'pooling_param.pool' has no value "
+     "MAXX; there are MAX, AVE, STOCHASTIC. Did you mean MAX?"),
+    (DATA + "quantize: true", ArgumentError,
+     "cannot run, a layer or field is unknown:\n  FILE:3: NetParameter has no field 'quantize'."),
+    # layers of another age
+    (DATA.replace("layer", "layers").replace('"Input"', "INPUTS"), UnknownOperatorError,
+     "cannot run, a layer or field is unknown:\n  FILE:2: layer 'in' (Inputs): there is no layer type 'Inputs'. "
+     "Did you mean Input?"),
+    ('name: "n"\ninput: "data"\ninput_dim: [1, 3, 8, 8]\nlayers {\n name: "x" type: PERMUTE bottom: "data" top: "x" }\n'
+     'layers { name: "y" type: ROI_POOLING }', UnknownOperatorError,
+     "cannot run, 2 layers or fields are unknown:\n"
+     "  FILE:4: layer 'x' (Permute): there is no layer type 'Permute'. Did you mean Parameter?\n"
+     "  FILE:6: layer 'y' (RoiPooling): there is no layer type 'RoiPooling'. Did you mean Pooling?"),
+    ('name: "n"\ninput: "data"\ninput_dim: [1, 3, 8, 8]\nlayers { name: "r" type: RELU bottom: "dat" top: "r" }',
+     MissingBlobError, ":4: layer 'r' (ReLU): bottom 0 'dat' is not the top of any earlier layer. Did you mean data?"),
+    # parameters
+    (DATA + IP.replace("}\n", 'param { name: "w" } param {} param {} }\n'), ArityError,
+     ":3: layer 'ip' (InnerProduct): has 2 parameters, and 3 'param' entries."),
+    (DATA + IP.replace("}\n", 'param { name: "w" } }\n') + CONV.replace("}\n", 'param { name: "w" } }\n'), ShapeError,
+     ":4: layer 'conv' (Convolution): cannot share parameter 'w' of layer 'ip': its shape is (5, 192), this layer "
+     "needs (4, 3, 3, 3); share_mode STRICT needs equal shapes."),
+    (DATA + IP.replace("}\n", 'param { name: "w" lr_mult: 1 } }\n')
+     + IP.replace("}\n", 'param { name: "w" lr_mult: 2 } }\n').replace('"ip"', '"ip2"'), NetError,
+     ":4: layer 'ip2' (InnerProduct): shared parameter 'w' has lr_mult 2 here and 1 in layer 'ip'."),
+    (DATA + IP.replace("num_output: 5", 'num_output: 5 weight_filler { type: "xaver" }'), ArgumentError,
+     ":3: layer 'ip' (InnerProduct): there is no filler 'xaver'; there are "),
+    # options
+    (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" propagate_down: [true, true] }', ArityError,
+     ":3: layer 'r' (ReLU): propagate_down must be given for all 1 bottoms or none, got 2."),
+    (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" loss_weight: [1, 2] }', ArityError,
+     ":3: layer 'r' (ReLU): loss_weight must be given for all 1 tops or none, got 2."),
+    (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" include { phase: TEST } exclude { phase: TRAIN } }',
+     NetError, ":3: layer 'r' (ReLU): has both include and exclude rules; keep one kind."),
+    # shapes
+    (DATA.replace("dim: 8 }", "dim: 99999999999 }") + CONV, ShapeError, None),
+    (DATA + IP.replace("num_output: 5", "num_output: 5 axis: 4"), ShapeError,
+     ":3: layer 'ip' (InnerProduct): axis 4 is out of range for bottom 'data' (2, 3, 8, 8)."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "error", "words"), BAD_NETS)
+def test_bad_nets(tmp_path: Path, text: str, error: type[FreshpotError], words: str | None) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(text)
+    with pytest.raises(error) as caught:
+        caffe.Net(str(path), caffe.TEST)
+    assert type(caught.value) is error
+    said = str(caught.value)
+    assert str(path) in said
+    if words is not None:
+        wanted = words.replace("FILE", str(path))
+        assert said.startswith(f"net 'n': {path}{wanted}" if words.startswith(":") else f"net 'n': {wanted}")
+
+
+TEXTS = [
+    ('layer { name: "a', 'line 1: the string that begins with "a has no closing quote on its line'),
+    ('name: "n"\nlayer {\n  name: "a"\n', "line 2: the message opened here is never closed with '}'"),
+    ("layer { name: 3 }", "line 1: field 'name' must be text in quotes, found 3."),
+    (
+        'layer { type: "Clip"\n clip_param { } }',
+        "line 2: required fields are missing: layer[0].clip_param.min, ",
+    ),
+    (
+        'layers { name: "a" type: RELU }\nlayer { name: "b" }',
+        "line 2: the net has both 'layer' and 'layers' fields.",
+    ),
+    ('name: "a"\x00', "offset 9: not a text file (is it a binary model?)"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), TEXTS)
+def test_texts_that_cannot_be_read(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(text)
+    with pytest.raises(FormatError) as caught:
+        caffe.Net(str(path), caffe.TEST)
+    assert str(caught.value).startswith(f"{path}: {words}")
+
+
+def test_hints_of_forks_are_left_aside_aloud(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r"\n relu_param { engine: MKL2017 } }'
+    )
+    net = caffe.Net(str(path), caffe.TEST)
+    assert net.outputs == ["r"]
+    assert f"{path}:4: left aside: 'relu_param.engine' has no value MKL2017" in capfd.readouterr().err
+
+
+# ---- weights --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> caffe.Net:
+    (tmp_path / "net.prototxt").write_text(DATA + IP)
+    return caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+
+
+def weights(path: Path, *shapes: tuple[int, ...], name: str = "ip") -> str:
+    message = caffe_pb2.NetParameter()
+    layer = message.layer.add(name=name, type="InnerProduct")
+    for shape in shapes:
+        caffemodel.fill_blob(layer.blobs.add(), np.ones(shape, np.float32))
+    caffemodel.write_message(path, message)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "error", "words"),
+    [
+        ([(5, 192)], ArityError, "has 2 parameters, and 1 in FILE. To leave them out, rename the layer."),
+        ([(5, 192), (5,), (5,)], ArityError, "has 2 parameters, and 3 in FILE."),
+        (
+            [(5, 191), (5,)],
+            ShapeError,
+            "parameter 0 has shape (5, 192), and (5, 191) in FILE. To train it from scratch,",
+        ),
+        ([(5, 192), (1, 5)], ShapeError, "parameter 1 has shape (5,), and (1, 5) in FILE."),
+    ],
+)
+def test_weights_that_do_not_fit(
+    tmp_path: Path, net: caffe.Net, shapes: Any, error: type[FreshpotError], words: str
+) -> None:
+    file = weights(tmp_path / "w.caffemodel", *shapes)
+    with pytest.raises(error) as caught:
+        net.copy_from(file)
+    place = f"net 'n': {tmp_path}/net.prototxt:3: layer 'ip' (InnerProduct): "
+    assert str(caught.value).startswith(place + words.replace("FILE", file))
+
+
+def test_weights_that_do_not_add_up(tmp_path: Path, net: caffe.Net) -> None:
+    message = caffe_pb2.NetParameter()
+    blob = message.layer.add(name="ip").blobs.add(data=[1, 2, 3])
+    blob.shape.dim.extend([5, 192])
+    message.layer[0].blobs.add(data=[0] * 5).shape.dim.append(5)
+    caffemodel.write_message(tmp_path / "w.caffemodel", message)
+    with pytest.raises(
+        FormatError, match=r"w\.caffemodel: layer 'ip' parameter 0: a blob of shape \(5, 192\) has 3"
+    ):
+        net.copy_from(str(tmp_path / "w.caffemodel"))
+
+
+def test_mismatches_may_be_skipped(tmp_path: Path, net: caffe.Net) -> None:
+    report = net.copy_from(weights(tmp_path / "w.caffemodel", (5, 191), (5,)), skip_mismatched=True)
+    assert (report.mismatched, report.copied) == (["ip[0]"], ["ip[1]"])
+    other = net.copy_from(weights(tmp_path / "o.caffemodel", (1,), name="other"))
+    assert (other.ignored, other.untouched) == (["other[0]"], ["ip[0]", "ip[1]"])
+
+
+@pytest.mark.parametrize("name", ["w.caffemodel", "w.h5", "net.prototxt"])
+def test_files_that_are_not_there(tmp_path: Path, net: caffe.Net, name: str) -> None:
+    path = str(tmp_path / "none" / name)
+    with pytest.raises(RuntimeError, match=r"^Could not open file "):
+        caffe.Net(path, caffe.TEST) if name == "net.prototxt" else net.copy_from(path)
+
+
+def test_hdf5_weights_that_do_not_fit(tmp_path: Path, net: caffe.Net) -> None:
+    path = str(tmp_path / "w.h5")
+    with h5py.File(path, "w") as file:
+        file.create_group("data/ip").create_dataset("0", data=np.ones((5, 192), np.float32))
+    with pytest.raises(ArityError, match=r"layer 'ip' \(InnerProduct\): has 2 parameters, and 1 in "):
+        net.copy_from(path)
+    with h5py.File(path, "a") as file:
+        file["data/ip"].create_dataset("1", data=np.ones((1, 5), np.float32))
+    with pytest.raises(ShapeError, match=r"parameter 1 has shape \(5,\), and \(1, 5\) in "):
+        net.copy_from(path)
+
+
+def test_a_text_where_weights_are_wanted(tmp_path: Path, net: caffe.Net) -> None:
+    with pytest.raises(
+        FormatError, match=r"net\.prototxt: \d+ bytes are not a complete caffe\.NetParameter message"
+    ):
+        net.copy_from(str(tmp_path / "net.prototxt"))
+
+
+def test_slashes_in_layer_names_survive_hdf5(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text((DATA + IP).replace('name: "ip"', 'name: "/res1/ip"'))
+    first, second = (caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST) for _ in range(2))
+    first.params["/res1/ip"][0].data[...] = 3
+    first.save_hdf5(str(tmp_path / "w.h5"))
+    report = second.copy_from(str(tmp_path / "w.h5"))
+    assert not report.untouched
+    assert (second.params["/res1/ip"][0].data == 3).all()

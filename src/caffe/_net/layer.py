@@ -400,7 +400,7 @@ class Layer:
         wanted = {
             b.name: DIFF.format(b.name) for b, want in zip(self.bottoms, propagate_down, strict=True) if want
         }
-        summed = {}
+        summed: dict[str, str] = {}
         for k, (blob, want) in enumerate(zip(self.blobs, self.param_propagate_down, strict=True)):
             if want:
                 (wanted if k in first else summed)[blob.name] = DIFF.format(blob.name)

@@ -53,16 +53,16 @@ def progress_bar(solver: Solver) -> Iterator[None]:
             bar.set_postfix_str(f"loss {loss:.4g}, lr {rate:.3g}, {speed:.0f} images/s", refresh=False)
             bar.update(iteration - bar.n)
 
-        solver.watchers.append(watch)
+        solver._watchers.append(watch)
         try:
             with _log.written_to(_Around(bar)):  # type: ignore[arg-type] # it has what print() needs
                 yield
         finally:
-            solver.watchers.remove(watch)
+            solver._watchers.remove(watch)
 
 
 def _images(solver: Solver) -> int:
     """Images of one iteration: the first blob's, times iter_size."""
     blobs = list(solver.net.blobs.values())
     shape = blobs[0].shape if blobs else []
-    return (shape[0] if shape else 1) * solver.iter_size
+    return (shape[0] if shape else 1) * solver._iter_size

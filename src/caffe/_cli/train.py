@@ -45,7 +45,7 @@ def run(flags: dict[str, Any], words: list[str]) -> int:
         param.weights[:] = [flags["weights"]]
     with _signals(effects) as requests:
         solver = make_solver(param)
-        solver.request = requests
+        solver._request = requests
         if flags["snapshot"]:
             _log.info("caffe.cpp:235", f"Resuming from {flags['snapshot']}")
             solver.restore(flags["snapshot"])
@@ -59,8 +59,8 @@ def _solve(solver: Solver, flags: dict[str, Any]) -> None:
     with ExitStack() as stack:
         curves = Curves(flags["csv"], flags["plot"], flags["tensorboard"])
         if curves.wanted:
-            solver.watchers.append(curves.iteration)
-            solver.test_watchers.append(curves.test)
+            solver._watchers.append(curves.iteration)
+            solver._test_watchers.append(curves.test)
             stack.callback(curves.finish)  # also after an error: hours of training may be in them
         if flags["progress"]:
             stack.enter_context(progress_bar(solver))

@@ -14,7 +14,8 @@ from typing import Any
 from caffe import _files, _log
 from caffe._net.net import CaffeNet
 from caffe.proto import caffe_pb2
-from freshpot.errors import ArgumentError, DataError
+from freshpot.errors import ArgumentError, DataError, FormatError, near_matches
+from freshpot.formats.caffe_text import StrangeField, strange_fields
 from freshpot.formats.caffe_upgrade import upgrade_net, upgrade_solver
 
 _TRAIN_FIELDS = "net, net_param, train_net, train_net_param"
@@ -30,9 +31,12 @@ def read_solver(path: str | os.PathLike[str]) -> Any:
     path = os.fspath(path)
     param = caffe_pb2.SolverParameter()
     try:
-        _files.read_text(path, param)
+        made = _files.read_text(path, param)
     except OSError as error:
         raise DataError(f"{path}: the solver file cannot be read: {error.strerror or error}") from error
+    if unknown := made.unknown_names():
+        known = near_matches(unknown[0].rpartition(" ")[2], param.DESCRIPTOR.fields_by_name)
+        raise FormatError(f"a solver has no such field: {'; '.join(unknown)}.{known}", path=path)
     upgrade_solver(param, path, _files.say_upgrade)
     _fill_prefix(param, path)
     return param
@@ -58,12 +62,18 @@ class _Description:
     """A net description with where it came from."""
 
     def __init__(
-        self, param: Any, source: str, path: str | None = None, lines: Sequence[int | None] = ()
+        self,
+        param: Any,
+        source: str,
+        path: str | None = None,
+        lines: Sequence[int | None] = (),
+        strange: Sequence[StrangeField] = (),
     ) -> None:
         self.param = param
         self.source = source
         self.path = path
         self.lines = lines
+        self.strange = strange
 
     @classmethod
     def read(cls, path: str, field: str) -> _Description:
@@ -73,7 +83,9 @@ class _Description:
             raise DataError(
                 f"{path}: the solver's {field} cannot be read: {error.strerror or error}"
             ) from error
-        return cls(made.message, f"{field} file: {path}", path, _files.layer_lines(made))
+        return cls(
+            made.message, f"{field} file: {path}", path, _files.layer_lines(made), strange_fields(made)
+        )
 
     @classmethod
     def given(cls, param: Any, field: str) -> _Description:
@@ -89,7 +101,7 @@ class _Description:
         if state is not None:
             merged.MergeFrom(state)
         self.param.state.CopyFrom(merged)
-        return CaffeNet(self.param, self.path, self.lines)
+        return CaffeNet(self.param, self.path, self.lines, self.strange)
 
 
 def make_train_net(param: Any) -> CaffeNet:

@@ -64,7 +64,7 @@ class Solver(pycaffe.instance):
         NetError: whatever is wrong with a net.
     """
 
-    kind: ClassVar[str]
+    _kind: ClassVar[str]
 
     def __init__(self, solver_file: str | os.PathLike[str]) -> None:
         self._start(nets.read_solver(solver_file))
@@ -76,7 +76,7 @@ class Solver(pycaffe.instance):
         return made
 
     def _start(self, param: Any) -> None:
-        if not hasattr(self, "kind"):
+        if not hasattr(self, "_kind"):
             raise ArgumentError("Solver has no update rule; use SGDSolver or another one, or get_solver().")
         _log.info("solver.cpp:45", "Initializing solver from parameters: \n" + _log.text_of(param))
         self._param = param
@@ -87,11 +87,11 @@ class Solver(pycaffe.instance):
         self._tests = nets.make_test_nets(param)
         self._net = pycaffe.Net._of(self._train)
         self._test_nets = NetVec(pycaffe.Net._of(net) for net in self._tests)
-        self._update = Update(self.kind, self._train, param)
+        self._update = Update(self._kind, self._train, param)
         self._callbacks: list[tuple[Callback, Callback]] = []
-        self.watchers: list[Watcher] = []
-        self.test_watchers: list[TestWatcher] = []
-        self.request: Callable[[], str] = lambda: NONE
+        self._watchers: list[Watcher] = []
+        self._test_watchers: list[TestWatcher] = []
+        self._request: Callable[[], str] = lambda: NONE
         self._stopped = False
         self._iter = self._current_step = 0
         self._display = report.Display(self)
@@ -103,9 +103,11 @@ class Solver(pycaffe.instance):
             raise ArgumentError(f"average_loss must be at least 1, got {param.average_loss}.")
         if param.iter_size < 1:
             raise ArgumentError(f"iter_size must be at least 1, got {param.iter_size}.")
-        if self.kind in ("AdaGrad", "RMSProp") and param.momentum:
-            raise ArgumentError(f"{self.kind} has no momentum; the solver gives momentum {param.momentum:g}.")
-        if self.kind == "RMSProp" and not 0 <= param.rms_decay < 1:
+        if self._kind in ("AdaGrad", "RMSProp") and param.momentum:
+            raise ArgumentError(
+                f"{self._kind} has no momentum; the solver gives momentum {param.momentum:g}."
+            )
+        if self._kind == "RMSProp" and not 0 <= param.rms_decay < 1:
             raise ArgumentError(f"rms_decay must be at least 0 and less than 1, got {param.rms_decay:g}.")
         if param.snapshot:
             snapshots.check_writable(param)
@@ -127,7 +129,7 @@ class Solver(pycaffe.instance):
         return self._iter
 
     @property
-    def iter_size(self) -> int:
+    def _iter_size(self) -> int:
         """Passes of one iteration."""
         return self._param.iter_size
 
@@ -194,7 +196,7 @@ class Solver(pycaffe.instance):
             _log.info("sgd_solver.cpp:112", f"Iteration {self._iter}, lr = {rate:g}")
         self._update.run(rate, self._iter)
         self._iter += 1
-        for watcher in self.watchers:
+        for watcher in self._watchers:
             watcher(self._iter, self._display.smoothed_loss, rate)
 
     def _learning_rate(self) -> float:
@@ -203,7 +205,7 @@ class Solver(pycaffe.instance):
 
     def _go_on(self) -> bool:
         """Snapshot if it is time or was asked for; False if a stop was asked for."""
-        request = self.request()
+        request = self._request()
         if (self._param.snapshot and self._iter % self._param.snapshot == 0) or request == SNAPSHOT:
             self.snapshot()
         self._stopped = request == STOP
@@ -258,11 +260,11 @@ class Solver(pycaffe.instance):
         if count and self._param.test_compute_loss:
             _log.info("solver.cpp:401", f"Test loss: {scores.loss / count:g}")
         scores.say("solver.cpp:414", "    Test net output #{i}: ", count)
-        for watcher in self.test_watchers:
+        for watcher in self._test_watchers:
             watcher(self._iter, i, scores.means(count))
 
     def _answer_requests(self) -> None:
-        while (request := self.request()) != NONE:
+        while (request := self._request()) != NONE:
             if request == SNAPSHOT:
                 self.snapshot()
             else:
@@ -299,7 +301,7 @@ class Solver(pycaffe.instance):
 class SGDSolver(Solver):
     """Stochastic gradient descent with momentum."""
 
-    kind = "SGD"
+    _kind = "SGD"
 
     @property
     def lr(self) -> float:
@@ -310,35 +312,35 @@ class SGDSolver(Solver):
 class NesterovSolver(SGDSolver):
     """Nesterov's accelerated gradient."""
 
-    kind = "Nesterov"
+    _kind = "Nesterov"
 
 
 class AdaGradSolver(SGDSolver):
     """AdaGrad."""
 
-    kind = "AdaGrad"
+    _kind = "AdaGrad"
 
 
 class RMSPropSolver(SGDSolver):
     """RMSProp."""
 
-    kind = "RMSProp"
+    _kind = "RMSProp"
 
 
 class AdaDeltaSolver(SGDSolver):
     """AdaDelta."""
 
-    kind = "AdaDelta"
+    _kind = "AdaDelta"
 
 
 class AdamSolver(SGDSolver):
     """Adam."""
 
-    kind = "Adam"
+    _kind = "Adam"
 
 
 _SOLVERS: dict[str, type[Solver]] = {
-    cls.kind: cls
+    cls._kind: cls
     for cls in (AdaDeltaSolver, AdaGradSolver, AdamSolver, NesterovSolver, RMSPropSolver, SGDSolver)
 }
 

@@ -1,0 +1,1 @@
+"""Boxes in images: proposals, their suppression and distribution."""

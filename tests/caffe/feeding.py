@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import caffe
 from caffe.proto import caffe_pb2
@@ -14,6 +16,12 @@ from freshpot.data.reader import Mode, open_db
 from freshpot.formats import caffemodel
 
 F = np.float32
+LEVELDB = pytest.param(
+    "LEVELDB",
+    marks=pytest.mark.skipif(
+        sys.version_info >= (3, 13), reason="plyvel has no ready-made packages for Python 3.13 and later"
+    ),
+)
 
 
 def net(text: str, phase: int = caffe.TRAIN) -> Any:

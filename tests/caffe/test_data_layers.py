@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,12 +12,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feeding import F, data_layer, datum, image_files, image_layer, layer, mean_file, net, pictures, put
+from feeding import (
+    LEVELDB,
+    F,
+    data_layer,
+    datum,
+    image_files,
+    image_layer,
+    layer,
+    mean_file,
+    net,
+    pictures,
+    put,
+)
 
 import caffe
 from caffe import _mode, _random
 from caffe.proto import caffe_pb2
 from conftest import needs_shared
+from freshpot.data import images, leveldb
 from freshpot.data.image_db import write_image_db
 from freshpot.data.images import encode_image
 from freshpot.errors import ArgumentError, DataError, FormatError, FreshpotError, ShapeError
@@ -32,7 +46,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # ------------------------------------------------------------------------------------ Data
 
 
-@pytest.mark.parametrize("backend", ["LMDB", "LEVELDB"])
+@pytest.mark.parametrize("backend", ["LMDB", LEVELDB])
 def test_records_come_in_order_round_and_round(here: Path, backend: str) -> None:
     images = pictures(7)
     write_image_db(backend.lower(), "db", images, np.arange(7), record="datum")
@@ -45,7 +59,7 @@ def test_records_come_in_order_round_and_round(here: Path, backend: str) -> None
 
 
 @needs_shared
-@pytest.mark.parametrize("backend", ["LMDB", "LEVELDB"])
+@pytest.mark.parametrize("backend", ["LMDB", LEVELDB])
 def test_the_originals_databases(shared: Path, backend: str) -> None:
     source = shared / "reference" / "caffe" / "files" / f"mnist_200_{backend.lower()}"
     made = net(data_layer(str(source), 5, backend=backend))
@@ -379,10 +393,10 @@ def test_without_the_package_it_says_what_to_install(
     here: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     image_files(pictures(1))
-    write_image_db("leveldb", "db", pictures(2), np.arange(2), record="datum")
-    from freshpot.data import images, leveldb
-
-    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    Path("db").mkdir()
+    Path("db/CURRENT").write_text("MANIFEST-000001\n")
+    Path("db/MANIFEST-000001").touch()
+    monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.setattr(leveldb.importlib.util, "find_spec", lambda name: None)
     images.opencv.cache_clear()
     text = image_layer(1) if kind == "images" else data_layer("db", 1, backend="LEVELDB")

@@ -252,6 +252,9 @@ def test_a_crashed_or_silent_worker_is_damage(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(leveldb, "_PROGRAM", program)
         with pytest.raises(FormatError, match=message):
             read(tmp_path / "db")
+        with pytest.raises(FormatError, match=message):
+            open_db("leveldb", tmp_path / "new", Mode.NEW)
+        assert [path.name for path in tmp_path.iterdir()] == ["db"]
 
 
 def test_logs_of_absurd_size_are_not_copied(tmp_path: Path) -> None:

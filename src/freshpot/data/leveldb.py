@@ -50,6 +50,7 @@ class LevelDB(reader.Database):
         self._worker: _Process | None = None
         self._building: Path | None = None
         super().__init__(path, mode)
+        manifest = _manifest(self.path) if mode is not Mode.NEW else ""
         _need_plyvel(self.path)
         if mode is Mode.NEW:
             if self.path.exists():
@@ -62,14 +63,15 @@ class LevelDB(reader.Database):
                 )
             )
             self._building.chmod(0o755)
-            self._worker = _Process(self.path, b"n", self._building / "db")
+            try:
+                self._worker = _Process(self.path, b"n", self._building / "db")
+            except BaseException:
+                self.discard()
+                raise
             reader.announce(self)
-        else:
-            manifest = _manifest(self.path)
-            if mode is Mode.WRITE:
-                self._worker = _Process(self.path, b"w", self.path)
-            else:
-                self._manifest = manifest
+        elif mode is Mode.WRITE:
+            self._worker = _Process(self.path, b"w", self.path)
+        self._manifest = manifest
 
     def cursor(self) -> LevelDBCursor:
         self.need(Mode.READ)

@@ -9,6 +9,7 @@ from caffe.proto import caffe_pb2
 from freshpot.errors import DataError, FormatError
 from freshpot.formats import caffemodel
 from freshpot.formats.atomic import write_bytes
+from freshpot.formats.caffe_text import upgrade_net_text
 from freshpot.formats.caffe_upgrade import net_needs_upgrade, upgrade_net, upgrade_solver
 from freshpot.formats.prototxt import format_prototxt
 
@@ -60,7 +61,7 @@ def _note(needed: bool, complete: bool, path: str, place: str) -> None:
 def _net_text(source: str, target: str, place: str) -> int:
     made = _read(source, "NetParameter", lambda p: _files.read_text(p, caffe_pb2.NetParameter()))
     needed = net_needs_upgrade(made.message)
-    complete = upgrade_net(made.message, source, _files.say_upgrade) if needed else True
+    complete = upgrade_net_text(made, _files.say_upgrade) if needed else True
     _note(needed, complete, source, place)
     write_bytes(target, format_prototxt(made).encode())
     _log.info(f"{place}:49", f"Wrote upgraded NetParameter text proto to {target}")

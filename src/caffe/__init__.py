@@ -23,7 +23,6 @@ from caffe._solver.solver import (
     NesterovSolver,
     RMSPropSolver,
     SGDSolver,
-    Solver,
     get_solver,
 )
 from caffe.proto.caffe_pb2 import TEST, TRAIN
@@ -47,7 +46,6 @@ __all__ = [
     "NetSpec",
     "RMSPropSolver",
     "SGDSolver",
-    "Solver",
     "Timer",
     "get_solver",
     "has_nccl",

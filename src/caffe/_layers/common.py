@@ -23,6 +23,5 @@ def input_(low: Lowering) -> None:
 def split(low: Lowering) -> None:
     source = low.layer.bottoms[0]
     for top in low.layer.tops:
-        low.workspace.link(top.name, source.data_cell)
-        top.share_data(source)
+        top.share_data(source, low.workspace)
     low.backward_op("Sum", [DIFF.format(top) for top in low.top], [DIFF.format(low.bottom[0])])

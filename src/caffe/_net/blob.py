@@ -14,7 +14,7 @@ import torch
 
 from freshpot.engine import Workspace
 from freshpot.engine.blob import Blob as Cell
-from freshpot.errors import FreshpotError, KernelError, ShapeError
+from freshpot.errors import FreshpotError, KernelError, MissingBlobError, ShapeError
 
 #: a blob's diff is the engine blob of this name
 DIFF = "{}@diff"
@@ -54,8 +54,10 @@ class NetBlob:
         self.name = name
         self.data_cell: Cell = workspace.create_local(name)
         self.diff_cell: Cell = workspace.create_local(DIFF.format(name))
+        #: what the data is before the blob has a shape
+        self._nothing = torch.zeros(())
         if self.data_cell.empty:
-            self.data_cell.value = torch.zeros(())
+            self.data_cell.value = self._nothing
 
     # ---- shape ---------------------------------------------------------------------------------
     @property
@@ -99,6 +101,8 @@ class NetBlob:
 
     def set_dims(self, dims: tuple[int, ...]) -> None:
         """`reshape` for shapes that are known to be right."""
+        if self.data_cell.value is self._nothing:
+            self.data_cell.value = torch.zeros(())
         if dims == self.dims:
             return
         for cell in (self.data_cell, self.diff_cell):
@@ -117,7 +121,15 @@ class NetBlob:
 
     @property
     def data(self) -> np.ndarray:
-        """A live view of the data."""
+        """A live view of the data.
+
+        Raises:
+            MissingBlobError: the blob never got a shape (an Input layer without one).
+        """
+        if self.data_cell.value is self._nothing:
+            raise MissingBlobError(
+                f"blob '{self.name}' has no shape yet; give its layer one, or call reshape().", blob=self.name
+            )
         return self.data_cell.share()
 
     @property
@@ -126,9 +138,10 @@ class NetBlob:
         self.diff_tensor()
         return self.diff_cell.share()
 
-    def share_data(self, other: NetBlob) -> None:
-        """Let this blob's data be ``other``'s from now on (same memory)."""
+    def share_data(self, other: NetBlob, workspace: Workspace) -> None:
+        """Let this blob's data be ``other``'s from now on (same memory), also under its name in the workspace."""
         self.data_cell = other.data_cell
+        workspace.link(self.name, self.data_cell)
 
     def share_with(self, other: NetBlob, workspace: Workspace) -> None:
         """Let data and diff be ``other``'s memory from now on, also under this blob's names in the workspace.
@@ -140,9 +153,17 @@ class NetBlob:
             self.data_cell, self.diff_cell = other.data_cell, other.diff_cell
         else:
             other.diff_tensor()
-            for mine, theirs in ((self.data_cell, other.data_cell), (self.diff_cell, other.diff_cell)):
-                theirs.share()
-                mine.value = theirs.value.view(dims)
-                mine.share()
+            self.data_cell, self.diff_cell = (
+                _view(cell, dims) for cell in (other.data_cell, other.diff_cell)
+            )
         workspace.link(self.name, self.data_cell)
         workspace.link(DIFF.format(self.name), self.diff_cell)
+
+
+def _view(cell: Cell, dims: tuple[int, ...]) -> Cell:
+    """A cell over the same memory in another shape."""
+    cell.share()
+    made = Cell(cell.name)
+    made.value = cell.value.view(dims)
+    made.share()
+    return made

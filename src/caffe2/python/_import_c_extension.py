@@ -17,6 +17,7 @@ from caffe2.python._workspace import state as _state
 from caffe2.python._workspace import values as _values
 from caffe2.python._workspace.cpp import Blob, Net, Predictor, TensorCPU, Workspace
 from freshpot.ops.control.python_op import register_python_function
+from freshpot.ops.io.stats import PROCESS
 
 __all__ = ["Blob", "Net", "Predictor", "TensorCPU", "Workspace"]
 
@@ -208,8 +209,8 @@ def get_num_numa_nodes() -> int:
 
 
 def get_stats() -> dict[str, int]:
-    """Statistics that operators publish, by name."""
-    return {}
+    """Statistics of the process's registry, by name; operators add to them."""
+    return {each.name.decode("utf-8", "replace"): each.value for each in PROCESS.publish()}
 
 
 def get_build_options() -> dict[str, str]:

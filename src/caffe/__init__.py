@@ -13,9 +13,6 @@ from caffe._mode import (
     set_solver_rank,
 )
 from caffe._net.layer import layer_types as _layer_types
-from caffe.classifier import Classifier
-from caffe.detector import Detector
-from caffe.net_spec import NetSpec, layers, params, to_proto
 from caffe._solver.solver import (
     AdaDeltaSolver,
     AdaGradSolver,
@@ -25,6 +22,9 @@ from caffe._solver.solver import (
     SGDSolver,
     get_solver,
 )
+from caffe.classifier import Classifier
+from caffe.detector import Detector
+from caffe.net_spec import NetSpec, layers, params, to_proto
 from caffe.proto.caffe_pb2 import TEST, TRAIN
 from caffe.pycaffe import NCCL, Layer, Net, Timer
 from caffe.pycaffe import StringVec as _StringVec
@@ -41,8 +41,8 @@ __all__ = [
     "Classifier",
     "Detector",
     "Layer",
-    "Net",
     "NesterovSolver",
+    "Net",
     "NetSpec",
     "RMSPropSolver",
     "SGDSolver",

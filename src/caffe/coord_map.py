@@ -146,4 +146,4 @@ def crop(top_from: Top, top_to: Top) -> Top:
         if wrong:
             raise CropException(what)
     offset = [int(n) for n in -np.round(shift)]
-    return L.Crop(top_from, top_to, crop_param=dict(axis=(1 if axis is None else axis) + 1, offset=offset))
+    return L.Crop(top_from, top_to, crop_param={"axis": (1 if axis is None else axis) + 1, "offset": offset})

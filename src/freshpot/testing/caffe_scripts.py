@@ -24,6 +24,9 @@ from freshpot.testing.caffe_layers import ATOL, RTOL, differs
 
 GROUPS = ("netspec", "pycaffe", "io")
 
+#: modules that ``import caffe`` does not bring, though somebody else in this process may have
+_LATER = ("coord_map", "draw")
+
 #: how far statistics of random fills may be from the recorded ones: extremes, and means and deviations
 _EXTREMES, _MOMENTS = 0.5, 0.05
 
@@ -84,10 +87,14 @@ def _execute(case: ScriptCase) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _working_with(files: dict[str, str]) -> Iterator[None]:
-    """A new folder with files, as working folder; what a program replaces in `caffe.io` is put back."""
+    """A new folder with files, as working folder, and `caffe` as freshly imported.
+
+    What a program replaces in `caffe.io` is put back.
+    """
     import caffe
 
     before, path, patched = os.getcwd(), list(sys.path), dict(vars(caffe.io))
+    later = {name: vars(caffe).pop(name) for name in _LATER if name in vars(caffe)}
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             Path(folder, name).write_text(text, encoding="utf-8")
@@ -99,6 +106,7 @@ def _working_with(files: dict[str, str]) -> Iterator[None]:
             os.chdir(before)
             sys.path[:] = path
             vars(caffe.io).update(patched)
+            vars(caffe).update(later)
 
 
 def _judge(case: ScriptCase, result: dict[str, Any]) -> str | None:

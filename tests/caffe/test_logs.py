@@ -28,7 +28,14 @@ RANDOM = re.compile(
     r"|sgd_solver.cpp:93)\]"
 )
 #: records that come from another thread, or say how a library was used
-ELSEWHERE = ("blocking_queue.cpp", "data_layer.cpp:73", "hdf5.cpp:33", "*** Check failure", "    @ ")
+ELSEWHERE = (
+    "blocking_queue.cpp",
+    "data_layer.cpp:73",
+    "hdf5.cpp:33",
+    "*** Check failure",
+    "    @ ",
+    "whereabouts.py",
+)
 NUMBER = re.compile(r"(?<![\w#.])-?\d+(\.\d+)?(e[+-]?\d+)?(?![\w.])")
 #: our own words where the original has a failed check of its code
 OWN_WORDS = {

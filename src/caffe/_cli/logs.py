@@ -26,6 +26,7 @@ USAGE = "usage: caffe parse_log [FLAGS] LOG FOLDER      (writes FOLDER/LOG.train
 
 Row = dict[str, float]
 _RECORD = re.compile(r"[IWEF](?:\d{4})?(\d{4} \d\d:\d\d:\d\d\.\d+)\s+\d+ \S+\] ?(.*)")
+_HEAD = re.compile(r"Log file created at: (\d{4})/")
 _ITERATION = re.compile(r"Iteration (\d+)")
 _OUTPUT = re.compile(r"(Train|Test) net output #\d+: (\S+) = (\S+)")
 _RATE = re.compile(r"lr = (\S+)")
@@ -77,22 +78,31 @@ def parse_log(lines: Iterable[str]) -> dict[str, list[Row]]:
 
 
 def _records(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
-    """Each record's seconds since the first, and its text; other lines are passed over."""
+    """Each record's seconds since the first, and its text; other lines are passed over.
+
+    Records lack the year: it is that of the log's head, if there is one, else this one, and goes up when
+    months go down.
+    """
     start = last = None
-    years = 0
+    year = datetime.now().year
     for line in lines:
-        found = _RECORD.match(line)
-        if found is None:
+        if head := _HEAD.match(line):
+            year = int(head[1])
+        if (found := _RECORD.match(line)) is None or (now := _time(year, found[1])) is None:
             continue
-        try:  # a leap year, so that every day of every log is one
-            now = datetime.strptime(f"2000{found[1]}", "%Y%m%d %H:%M:%S.%f")
-        except ValueError:
-            continue
-        start = start or now
         if last is not None and now.month < last.month:
-            years += 1
-        last = now
-        yield (now - start).total_seconds() + years * 365 * 86400, found[2]
+            year += 1
+            now = _time(year, found[1]) or now
+        start, last = start or now, now
+        yield (now - start).total_seconds(), found[2]
+
+
+def _time(year: int, text: str) -> datetime | None:
+    """A record's time; None if it is none (29 February of another year among them)."""
+    try:
+        return datetime.strptime(f"{year:04d}{text}", "%Y%m%d %H:%M:%S.%f")
+    except ValueError:
+        return None
 
 
 def _number(text: str) -> float | None:

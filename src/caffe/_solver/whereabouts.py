@@ -45,7 +45,9 @@ def go_on_from(noted: bytes, nets: Sequence[CaffeNet], path: str) -> None:
     for net, places in zip(nets, batches, strict=False):
         for layer, feed in _feeds(net):
             if places.get(layer.name, 0) > feed.taken:
-                _log.info("snapshots.py:1", f"Data of layer {layer.name} go on at batch {places[layer.name]}")
+                _log.info(
+                    "whereabouts.py:1", f"Data of layer {layer.name} go on at batch {places[layer.name]}"
+                )
                 feed.go_on_from(places[layer.name])
     try:
         _random.generator().set_state(own)

@@ -11,6 +11,7 @@ from freshpot.engine.blob import Deferred, LazyBlob
 from freshpot.errors import (
     ArgumentError,
     ArityError,
+    DataError,
     DTypeError,
     FreshpotError,
     KernelError,
@@ -100,11 +101,6 @@ def test_the_failing_operator_is_found_in_the_flat_function() -> None:
 
 BAD_NETS = {
     "unknown operator": (Op("Rellu", ["X"], ["Y"]), UnknownOperatorError, "Did you mean Relu"),
-    "known to Caffe2 only": (
-        Op("GenerateProposals", ["X"], ["Y"]),
-        UnknownOperatorError,
-        "not supported by freshpot yet",
-    ),
     "missing blob": (Op("Relu", ["nope"], ["Y"]), MissingBlobError, "input blob 'nope' does not exist"),
     "empty blob": (Op("Relu", ["empty"], ["Y"]), MissingBlobError, "'empty' holds nothing yet"),
     "too many inputs": (Op("Relu", ["X", "X"], ["Y"]), ArityError, r"takes 1 inputs \(X\), got 2"),
@@ -215,3 +211,34 @@ def test_a_shared_view_follows_the_blob() -> None:
     assert view.tolist() == [3.0, 0.0]
     view[...] = 9
     assert ws.get("Y").tolist() == [9, 9]
+
+
+@pytest.mark.parametrize("recording", [True, False])
+def test_running_leaves_gradient_recording_as_it_was(recording: bool) -> None:
+    ws = Workspace()
+    ws.feed("X", np.ones(2, np.float32))
+    plan = ws.create_net(relu_net())
+    with torch.set_grad_enabled(recording):
+        plan.run(2)
+        assert torch.is_grad_enabled() is recording
+        ws.feed("X", np.ones(2, np.int32))
+        with pytest.raises(DTypeError):
+            plan.run()
+        assert torch.is_grad_enabled() is recording
+
+
+def test_results_record_no_gradient() -> None:
+    ws = Workspace()
+    ws.feed("X", np.ones(2, np.float32))
+    ws.get("X").requires_grad_()
+    ws.run_once(relu_net())
+    assert not ws.get("Z").requires_grad
+
+
+def test_errors_of_files_name_net_and_operator_too() -> None:
+    net = Net("n", [Op("Load", [], ["x"], {"db": "/nowhere", "db_type": "minidb", "absolute_path": 1})])
+    with pytest.raises(
+        DataError, match=r"^net 'n': operator Load \(\) -> \(x\): /nowhere: no such"
+    ) as caught:
+        Workspace().run_once(net)
+    assert (caught.value.net, caught.value.position) == ("n", 0)

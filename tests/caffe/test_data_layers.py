@@ -200,6 +200,26 @@ def test_solvers_that_train_together_share_the_records(here: Path, monkeypatch: 
     assert [test.forward()["label"].tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 0]]
 
 
+@pytest.mark.parametrize("transform", ["", "mirror: true", "crop_size: 3"])
+@pytest.mark.parametrize("batch", [0, 1, 3, 11, 24])
+def test_going_on_from_a_batch_gives_what_would_have_come(here: Path, transform: str, batch: int) -> None:
+    write_image_db("lmdb", "db", pictures(7), np.arange(7), record="datum")
+    outputs = []
+    for skips in (False, True):
+        _random.seed(3)
+        made = net(data_layer("db", 2, transform))
+        made.forward()
+        if skips:
+            made._net.layers[0].state.go_on_from(batch)
+        else:
+            for _ in range(1, batch):
+                made.forward()
+        outputs.append([{name: array.copy() for name, array in made.forward().items()} for _ in range(5)])
+    for wanted, found in zip(*outputs, strict=True):
+        np.testing.assert_array_equal(found["data"], wanted["data"])
+        np.testing.assert_array_equal(found["label"], wanted["label"])
+
+
 def test_the_first_batches_are_made_before_they_are_asked_for(here: Path) -> None:
     write_image_db("lmdb", "db", pictures(4), np.arange(4), record="datum")
     made = net(data_layer("db", 2, data="prefetch: 3"))

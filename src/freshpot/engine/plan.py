@@ -72,13 +72,15 @@ class Step:
 
     def run_checked(self, workspace: Workspace) -> None:
         """Check the inputs, then run."""
-        values = [blob.value for blob in self.inputs]
-        for blob, value in zip(self.inputs, values, strict=True):
+        values = []
+        for blob in self.inputs:
+            value = blob.value
             if value is EMPTY:
                 raise MissingBlobError(
                     f"input blob '{blob.name}' holds nothing yet: feed it, or run the net that writes it.",
                     blob=blob.name,
                 )
+            values.append(value)
         self.operator.check_inputs(values)
         if self.operator.run is not None:
             self.operator.run(workspace, self.inputs, self.outputs)

@@ -52,13 +52,10 @@ class Workspace:
 
     def find(self, name: str) -> Blob | None:
         """The blob of that name here or in a parent, or None."""
-        ws: Workspace | None = self
-        while ws is not None:
-            found = ws._blobs.get(name)
-            if found is not None:
-                return found
-            ws = ws.parent
-        return None
+        found = self._blobs.get(name)
+        if found is None and self.parent is not None:
+            return self.parent.find(name)
+        return found
 
     def create(self, name: str) -> Blob:
         """The blob of that name; made here, empty, if there is none here or in a parent."""

@@ -245,7 +245,7 @@ class Operator:
                     f"output {j} must be the same blob as input {i} ('{op.inputs[i]}'), got '{op.outputs[j]}'.",
                     op=str(op),
                 )
-        if self.inplace == ANY_PAIR:
+        if self.inplace == ANY_PAIR or set(op.inputs).isdisjoint(op.outputs):
             return
         allowed = {*self.inplace, *self.must_inplace}
         for j, blob in enumerate(op.outputs):

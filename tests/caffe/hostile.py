@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -44,6 +45,11 @@ SOURCES = {
     "caffemodel.h5": (f"{_FILES}/mlp_iter_10.caffemodel.h5",),
     "solverstate.h5": (f"{_FILES}/mlp_iter_10.solverstate.h5",),
     "lmdb": (f"{_FILES}/mnist_200_lmdb/data.mdb",),
+    "solver": (
+        f"{_FILES}/lenet_solver.prototxt",
+        f"{_FILES}/upgrade/solver_adam.prototxt",
+        f"{_FILES}/upgrade/solver_rmsprop.upgraded.prototxt",
+    ),
 }
 KINDS = tuple(SOURCES)
 
@@ -117,6 +123,24 @@ def other_word(rng: random.Random, data: bytes, other: bytes) -> bytes:
     return b" ".join(words)
 
 
+def other_token(rng: random.Random, data: bytes, other: bytes) -> bytes:
+    """A name, a number or a string in the place of another of its kind: the text stays well formed."""
+    kind = rng.choice((rb"[A-Za-z_]\w+", rb"-?\d[\d.]*", rb'"[^"\n]*"'))
+    here, there = list(re.finditer(kind, data)), re.findall(kind, other)
+    if not here or not there:
+        return data
+    at = rng.choice(here)
+    return data[: at.start()] + rng.choice(there) + data[at.end() :]
+
+
+def other_lines(rng: random.Random, data: bytes, other: bytes) -> bytes:
+    """Lines that are gone, doubled, or somebody else's."""
+    lines, more = data.splitlines(True), other.splitlines(True)
+    at = rng.randrange(len(lines))
+    lines[at : at + rng.randrange(2)] = rng.choice(([], [lines[at]], [rng.choice(more)]))
+    return b"".join(lines)
+
+
 def deep(rng: random.Random, data: bytes, _: bytes) -> bytes:
     """Nesting without end."""
     at = rng.randrange(len(data))
@@ -131,16 +155,9 @@ BINARY: tuple[Mutation, ...] = (
     flip_bits, flip_near_the_start, cut, splice, drop, repeat, huge_number, huge_number, deep,
 )  # fmt: skip
 TEXT: tuple[Mutation, ...] = (
-    flip_bits,
-    cut,
-    splice,
-    drop,
-    repeat,
-    other_digits,
-    other_digits,
-    other_word,
-    deep,
-)
+    flip_bits, cut, splice, drop, repeat, other_digits, other_digits, other_word, deep,
+    *[other_token] * 10, *[other_lines] * 4,
+)  # fmt: skip
 
 
 def mutant(shared: Path, number: int) -> tuple[str, bytes]:
@@ -149,7 +166,7 @@ def mutant(shared: Path, number: int) -> tuple[str, bytes]:
     kind = KINDS[number % len(KINDS)]
     data, other = ((shared / rng.choice(SOURCES[kind])).read_bytes() for _ in range(2))
     for _ in range(rng.choice((1, 1, 2, 3))):
-        data = rng.choice(TEXT if kind == "prototxt" else BINARY)(rng, data, other) or data[:1]
+        data = rng.choice(TEXT if kind in ("prototxt", "solver") else BINARY)(rng, data, other) or data[:1]
     return kind, data
 
 
@@ -175,6 +192,11 @@ class Readers:
 
         format_prototxt(_files.read_net(path))
         self._caffe.Net(str(path), self._caffe.TEST)
+
+    def _solver(self, path: Path) -> None:
+        from caffe._solver.nets import read_solver
+
+        read_solver(path)
 
     def _caffemodel(self, path: Path) -> None:
         self._net.copy_from(str(path), skip_mismatched=True)
@@ -225,8 +247,10 @@ def main(shared: Path, first: int, last: int, step: int) -> None:
     for number in range(first, last, step):
         kind, data = mutant(shared, number)
         with tempfile.TemporaryDirectory() as folder:
-            os.chdir(shared / _FILES)  # nets name their files from here
-            path = Path(folder) / f"file.{kind}"
+            for file in (shared / _FILES).iterdir():  # nets name their files from here
+                (Path(folder) / file.name).symlink_to(file)
+            os.chdir(folder)
+            path = Path(folder) / f"mutant.{kind}"
             path.write_bytes(data)
             signal.alarm(LIMIT)
             try:

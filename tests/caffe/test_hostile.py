@@ -42,18 +42,18 @@ def check(outcomes: list[list[str]]) -> None:
 
 
 def test_a_sample_of_damaged_files(shared: Path) -> None:
-    check(read_all(shared, 0, 300))
+    check(read_all(shared, 0, 500))
 
 
 @pytest.mark.slow
 def test_many_damaged_files(shared: Path) -> None:
-    check(read_all(shared, 300, 2300))
+    check(read_all(shared, 500, 2500))
 
 
 def test_the_good_files_are_read(shared: Path, tmp_path: Path) -> None:
     readers = hostile.Readers(shared)
     for kind, sources in hostile.SOURCES.items():
-        if kind == "prototxt":
+        if kind in ("prototxt", "solver"):
             continue
         for k, source in enumerate(sources):
             copy = tmp_path / f"{k}.{kind}"

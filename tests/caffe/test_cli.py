@@ -167,7 +167,7 @@ def test_curves_and_log_file(capsys):
     words = "-csv c.csv -plot p.png -tensorboard tb -log_dir . -minloglevel 0"
     assert main(["train", "-solver", "solver.prototxt", *words.split()]) == 0
     printed = capsys.readouterr().err
-    rows = list(csv.DictReader(Path("c.csv").open()))
+    rows = list(csv.DictReader(Path("c.csv").read_text().splitlines()))
     assert list(rows[0]) == ["iteration", "test loss", "train loss", "learning rate"]
     assert [int(row["iteration"]) for row in rows] == list(range(11))
     assert [bool(row["test loss"]) for row in rows] == [i in (0, 5, 10) for i in range(11)]
@@ -182,7 +182,7 @@ def test_curves_and_log_file(capsys):
     assert data.count(b"learning_rate") == 10
     Path("log").write_text(printed)
     assert main(["parse_log", "-verbose", "log", "."]) == 0
-    test_rows = list(csv.DictReader(Path("log.test").open()))
+    test_rows = list(csv.DictReader(Path("log.test").read_text().splitlines()))
     assert [float(row["NumIters"]) for row in test_rows] == [0, 5, 10]
     assert {row["LearningRate"] for row in test_rows} == {"0.1"}
 
@@ -202,10 +202,13 @@ def test_level_hides_information(capsys):
 def test_test_and_time(capsys):
     assert main(["train", "-solver=solver.prototxt"]) == 0
     capsys.readouterr()
-    assert main(["test", "-model", "net.prototxt", "-weights", "s_iter_10.caffemodel", "-iterations", "3"]) == 0
+    assert (
+        main(["test", "-model", "net.prototxt", "-weights", "s_iter_10.caffemodel", "-iterations", "3"]) == 0
+    )
     lines = capsys.readouterr().err.splitlines()
     assert sum("Batch " in line for line in lines) == 3
-    assert "loss = " in lines[-1] and "(* 1 = " in lines[-1]
+    assert "loss = " in lines[-1]
+    assert "(* 1 = " in lines[-1]
     assert main(["time", "-model", "net.prototxt", "-iterations", "2"]) == 0
     assert sum("forward-backward time" in x for x in capsys.readouterr().err.splitlines()) == 2
 
@@ -298,8 +301,7 @@ def test_mean_image(files):
 
 
 def test_extracted_features(files):
-    net = (files / "mlp.prototxt").read_text() if (files / "mlp.prototxt").exists() else ""
-    Path("mlp.prototxt").write_text(net)
+    shutil.copy(files / "mlp.prototxt", ".")
     weights = str(files / "mlp_iter_10.caffemodel")
     assert main(["extract_features", weights, "mlp.prototxt", "ip1,ip2", "f1,f2", "2", "lmdb"]) == 0
     for path, width in (("f1", 16), ("f2", 10)):

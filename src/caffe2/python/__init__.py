@@ -1,5 +1,6 @@
 """The Caffe2 door: ``from caffe2.python import core, workspace, …``."""
 
-from caffe2.python import _not_supported
+from caffe2.python._not_supported import install
 
-_not_supported.install()
+install()
+del install

@@ -33,7 +33,9 @@ class _NotSupported:
         instead = modules().get(name)
         if instead is not None:
             # not a ModuleNotFoundError: `from caffe2.python import …` would replace it by a message of its own
-            raise ImportError(f"{fullname} is not supported by freshpot yet. Instead: {instead}.", name=fullname)
+            raise ImportError(
+                f"{fullname} is not supported by freshpot yet. Instead: {instead}.", name=fullname
+            )
 
 
 def install() -> None:

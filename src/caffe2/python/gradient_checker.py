@@ -142,7 +142,7 @@ class NetGradientChecker:
             moved.flat[i] += step
             workspace.FeedBlob(input_to_check, moved)
             workspace.RunNetOnce(full_net)
-            return sum(workspace.FetchBlob(output) for output in outputs_with_grad).sum()  # type: ignore[union-attr]
+            return sum(workspace.FetchBlob(output) for output in outputs_with_grad).sum()
 
         slope = np.zeros_like(start)
         for i in range(start.size):

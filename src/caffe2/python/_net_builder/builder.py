@@ -148,17 +148,21 @@ class NetBuilder(context.Managed):
         self.freeze()
         return self._children
 
+    def _finish(self) -> None:
+        """For builders that derive from this one: what to do when the block ends well, still inside it."""
+
     def __exit__(self, kind: Any = None, *args: Any) -> None:
-        super().__exit__(kind, *args)
-        if kind is not None:
-            self.freeze()
-            return
-        if self._use_control_ops and self._children:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            super().__exit__(kind, *args)
+        if self._use_control_ops and self._children and kind is None:
             children = self._take_children()
             self._children = [NetBuilder.merge_nets(children, self._lexical_scope)]
         self.freeze()
         require(
-            self._stop_blob is not None or not self._stop_blob_required,
+            kind is not None or self._stop_blob is not None or not self._stop_blob_required,
             f"builder '{self}' is a loop without end: say ops.stop() or ops.stop_if(blob) in it.",
         )
 

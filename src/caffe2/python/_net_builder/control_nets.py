@@ -39,11 +39,9 @@ class RunIfNet(_ControlNet):
         self._cond_blob = cond_blob
         self._then_net: core.Net | None = None
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None:
-            self._then_net = self._merge() or core.Net("empty_then_net")
-            self._build(f"{self.name}/if_net", self._lexical_scope, None)
-        super().__exit__(kind, *args)
+    def _finish(self) -> None:
+        self._then_net = self._merge() or core.Net("empty_then_net")
+        self._build(f"{self.name}/if_net", self._lexical_scope, None)
 
     def _build(self, name: str, lexical_scope: set[str], else_net: core.Net | None) -> None:
         net = core.Net(name)
@@ -63,12 +61,10 @@ class RunElseNet(_ControlNet):
             return
         self._if_builder = before
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None:
-            else_net = self._merge()
-            if else_net:
-                self._if_builder._build(f"{self.name}/if_else_net", self._lexical_scope, else_net)
-        super().__exit__(kind, *args)
+    def _finish(self) -> None:
+        else_net = self._merge()
+        if else_net:
+            self._if_builder._build(f"{self.name}/if_else_net", self._lexical_scope, else_net)
 
 
 class RunWhileNet(_ControlNet):
@@ -78,12 +74,7 @@ class RunWhileNet(_ControlNet):
         super().__init__(name)
         self._cond_builder: RunWhileCondition | None = None
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None:
-            self._build()
-        super().__exit__(kind, *args)
-
-    def _build(self) -> None:
+    def _finish(self) -> None:
         condition = self._cond_builder
         if condition is None:
             require(False, f"while loop '{self}' has no condition: begin it with ops.Condition().")
@@ -109,12 +100,7 @@ class RunWhileCondition(_ControlNet):
         self._cond_blob: Any = None
         self._cond_net: core.Net | None = None
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None:
-            self._build()
-        super().__exit__(kind, *args)
-
-    def _build(self) -> None:
+    def _finish(self) -> None:
         net = self._merge()
         if net is None or not net.Proto().op or len(net.Proto().op[-1].output) != 1:
             require(False, f"condition '{self}' must end with an operator that has one output, a bool.")

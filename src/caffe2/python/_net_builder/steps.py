@@ -31,10 +31,9 @@ def stop_if(blob: Any) -> None:
 class RunOnce(NetBuilder):
     """A step that runs once, and may be ended early."""
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None and self._stop_blob is not None:
+    def _finish(self) -> None:
+        if self._stop_blob is not None:
             stop()
-        super().__exit__(kind, *args)
 
 
 class StopGuard(RunOnce):
@@ -50,11 +49,10 @@ class StopGuard(RunOnce):
         self._stopped = _net().Const(True, blob_out=self._stopped)
         return self
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None:
-            self._ran = True
-            _net().Const(False, blob_out=self._stopped)
-        super().__exit__(kind, *args)
+    def _finish(self) -> None:
+        self._ran = True
+        _net().Const(False, blob_out=self._stopped)
+        super()._finish()
 
     def has_stopped(self) -> Any:
         """The bool blob that is true after the step if it was ended early.
@@ -94,10 +92,9 @@ class Loop(NetBuilder):
             stop_if(_net().GE([self._iter, self._num_iters]))
         return self
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None and self._num_iters is not None:
+    def _finish(self) -> None:
+        if self._num_iters is not None:
             self.current_net().Add([self._iter, self._inc], [self._iter])
-        super().__exit__(kind, *args)
 
 
 class RunIf(RunOnce):
@@ -163,12 +160,10 @@ class Reporter(NetBuilder):
         self._net = net
         self.interval_ms = interval_ms
 
-    def __exit__(self, kind: Any = None, *args: Any) -> None:
-        if kind is None:
-            step = core.to_execution_step(self)
-            step.RunEveryMillis(self.interval_ms)
-            if self._net:
-                self._net.add_attribute(Task.REPORT_STEP, step)
-            else:
-                TaskGroup.current().report_step(step, interval_ms=self.interval_ms)
-        super().__exit__(kind, *args)
+    def _finish(self) -> None:
+        step = core.to_execution_step(self)
+        step.RunEveryMillis(self.interval_ms)
+        if self._net:
+            self._net.add_attribute(Task.REPORT_STEP, step)
+        else:
+            TaskGroup.current().report_step(step, interval_ms=self.interval_ms)

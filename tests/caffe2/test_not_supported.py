@@ -16,7 +16,7 @@ MODULES = _not_supported.modules()
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_error_says_what_to_use(name: str) -> None:
-    with pytest.raises(ImportError, match="not supported by freshpot yet. Instead: .{6}"):
+    with pytest.raises(ImportError, match=r"not supported by freshpot yet\. Instead: .{6}"):
         importlib.import_module(f"caffe2.python.{name}")
 
 

@@ -162,7 +162,8 @@ def test_data_go_on_where_they_were(shared):
     """More batches than fit the database a whole number of times, with and without random crops."""
     source = shared / "reference/caffe/files/mnist_200_lmdb"
     for transform in ("", "mirror: true crop_size: 20"):
-        data = f"""layer {{ name: "data" type: "Data" top: "x" top: "label" transform_param {{ scale: 0.004 {transform} }}
+        data = f"""layer {{ name: "data" type: "Data" top: "x" top: "label"
+          transform_param {{ scale: 0.004 {transform} }}
           data_param {{ source: "{source}" batch_size: 30 backend: LMDB }} }}
         layer {{ name: "t" type: "Reshape" bottom: "label" top: "t" reshape_param {{ shape {{ dim: -1 dim: 1 }} }} }}"""
         head, tail = NET.index("layer"), NET.index('layer { name: "ip1"')

@@ -157,8 +157,8 @@ def _define(name: str, base: type, says: str, relu: bool) -> None:
         (base,),
         {
             "__doc__": f"{says}{', then max(Y, 0)' * relu}.\n\nRaises:   ShapeError, ArgumentError if the inputs do "
-            "not fit each other.\nSource:   caffe2/operators/quantized/int8_conv_op.h, int8_fc_op.h, int8_max_pool_op.h, "
-            "int8_average_pool_op.h",
+            "not fit each other.\nSource:   caffe2/operators/quantized/int8_conv_op.h, int8_fc_op.h, "
+            "int8_max_pool_op.h, int8_average_pool_op.h",
             "__module__": __name__,
             "relu": relu,
         },

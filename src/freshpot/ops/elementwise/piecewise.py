@@ -44,12 +44,11 @@ class PiecewiseLinearTransform(Operator):
             self.refuse(f"takes {wanted} inputs, as the arguments are; got {self.num_inputs}.", ArityError)
         if not any(given):
             return
-        self.lists = tuple(
-            torch.tensor(getattr(self, name), dtype=torch.float32, device=self.device) for name in _LISTS
-        )
-        bounds = self._columns(*self.lists)[0]
+        lists = tuple(torch.tensor(getattr(self, name), dtype=torch.float32) for name in _LISTS)
+        bounds = self._columns(*lists)[0]
         if bool((bounds.diff(dim=1) < 0).any()):
             self.refuse("argument 'bounds' must rise within each column.", ArgumentError)
+        self.lists = tuple(values.to(self.device) for values in lists)
 
     def _columns(self, bounds: Tensor, slopes: Tensor, intercepts: Tensor) -> tuple[Tensor, ...]:
         """The lists, a row for each column."""

@@ -407,7 +407,7 @@ class Int8Concat(Quantized):
     """
 
     inputs = (Port("inputs", many=True),)
-    outputs = (Port("concat_result"), Port("split_info"))
+    outputs = (Port("concat_result"), Port("split_info", optional=True))
     args = (
         SCALE,
         ZERO,

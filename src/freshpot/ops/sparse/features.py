@@ -249,7 +249,12 @@ def _define(kind: str, brings: str, needs: str, makes: str) -> None:
     type(
         name + "Gradient",
         (_MergeGradient,),
-        {"__doc__": f"Gradient of {name}.", "__module__": __name__, "parts": kept},
+        {
+            "__doc__": f"Gradient of {name}.",
+            "__module__": __name__,
+            "parts": kept,
+            "inputs": (Port("features", many=True, at_least=len(kept)), Port("dvalues")),
+        },
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError, ArityError, KernelError
 from freshpot.net.schema import BOOL, Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import ANY_PAIR, Operator
 from freshpot.ops.tensor._clone import clone
 
 
@@ -142,7 +142,7 @@ class AsyncNetBarrier(_Through):
     """
 
     args = (Arg("cross_device", int, 0, "of no effect here"),)
-    inplace = tuple((i, i) for i in range(64))
+    inplace = ANY_PAIR
 
     def setup(self) -> None:
         if self.op.inputs != self.op.outputs:
@@ -157,4 +157,5 @@ class DataCouple(_Through):
 
     inputs = (Port("inputs", many=True, at_least=0),)
     outputs = (Port("outputs", many=True, at_least=0),)
+    inplace = ANY_PAIR
     must_inplace = tuple((i, i) for i in range(64))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError, ArityError, DataError
 from freshpot.net.schema import Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import ANY_PAIR, Operator
+from freshpot.ops.dtypes import describe
 from freshpot.ops.sparse._rows import join
 from freshpot.ops.state._tree import Cursor, Tree
 from freshpot.ops.tensor._clone import clone
@@ -72,6 +73,7 @@ class TrimDataset(_OnFields):
     inputs = (Port("fields", many=True),)
     outputs = (Port("fields", many=True),)
     args = (_FIELDS, Arg("multiple_of", int, doc="the number of records becomes a multiple of it, > 0"))
+    inplace = ANY_PAIR
     must_inplace = tuple((i, i) for i in range(64))
 
     def setup(self) -> None:
@@ -166,13 +168,19 @@ class ReadRandomBatch(_OnCursor):
     Source:   caffe2/operators/dataset_ops.cc
     """
 
-    inputs = (Port("cursor"), Port("idx", ("int64",)), Port("offsetsmat", ("int64",), "R D"), _READ[1])
+    inputs = (Port("cursor"), Port("idx, offsetsmat, fields", many=True, at_least=0))
     outputs = (Port("field_0", many=True),)
     args = (_BATCH, _WHOLE, Arg("loop_over", bool, False, "1: begin again at the end of the list"))
 
     def setup(self) -> None:
         if self.num_inputs != self.num_outputs + 3:
             self.refuse(f"there are {self.num_outputs} outputs for {self.num_inputs - 3} fields.", ArityError)
+
+    def check(self, cursor: Any, *rest: Any) -> None:
+        super().check(cursor)
+        for value, dims in zip(rest, (1, 2), strict=False):
+            if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.dim() != dims:
+                self.refuse(f"idx must be a vector and offsetsmat a matrix of int64, got {describe(value)}.")
 
     def kernel(self, cursor: Cursor, numbers: Tensor, offsets: Tensor, *tensors: Any) -> tuple[Any, ...]:
         tree = cursor.tree
@@ -360,7 +368,7 @@ class AtomicAppend(Operator):
 
     inputs = (Port("mutex_and_pairs", many=True, at_least=3),)
     outputs = (Port("A", many=True),)
-    inplace = tuple((i + 1, i) for i in range(64))
+    inplace = ANY_PAIR
 
     def setup(self) -> None:
         if self.num_inputs != 2 * self.num_outputs + 1:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError, ArityError, KernelError
 from freshpot.net.schema import Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import ANY_PAIR, Operator
 from freshpot.ops.sparse._rows import join
 from freshpot.ops.tensor._clone import clone
 
@@ -161,6 +161,7 @@ class EnqueueBlobs(_OnQueue):
 
     inputs: ClassVar[tuple[Port, ...]] = (Port("queue_and_blobs", many=True, at_least=0),)
     outputs = (_BLOBS,)
+    inplace = ANY_PAIR
     must_inplace = _PAIRS
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
@@ -181,6 +182,7 @@ class SafeEnqueueBlobs(_OnQueue):
 
     inputs = EnqueueBlobs.inputs
     outputs = (_BLOBS,)
+    inplace = ANY_PAIR
     must_inplace = _PAIRS
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:

@@ -30,8 +30,8 @@ _TOKEN = re.compile(
 )
 #: deeper nesting is refused: nets need 5 or so
 MAX_DEPTH = 64
-#: a text file larger than this is refused before it is parsed (bytes)
-MAX_SIZE = 256 << 20
+#: a text longer than this is refused before it is parsed: reading takes some 40 bytes of memory a character
+MAX_SIZE = 64 << 20
 
 
 @dataclass(slots=True)

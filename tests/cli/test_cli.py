@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from conftest import needs_shared
 from freshpot import cli
 from freshpot.errors import DataError
 
@@ -135,3 +137,28 @@ def test_a_closed_pipe_is_no_error(unbuffered: str) -> None:
         process.stdout.close()  # type: ignore[union-attr]
         assert process.stderr.read() == b""  # type: ignore[union-attr]
         assert process.wait() == 0
+
+
+@needs_shared
+def test_conformance_of_caffe(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        cli.main(
+            ["conformance", str(shared / "reference/caffe"), "--only", "ReLU", "nets", "lr_policies", "io"]
+        )
+        == 0
+    )
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        ["group", "cases", "passed"],
+        ["ReLU", "13", "13"],
+        ["nets", "8", "8"],
+        ["lr_policies", "10", "10"],
+        ["io", "27", "27"],
+        ["4", "groups,", "4", "supported;", "58", "cases,", "58", "passed"],
+    ]
+
+
+def test_conformance_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["conformance", str(tmp_path)]) == 2
+    words = f"{tmp_path} holds no recorded cases: neither a folder 'ops' (Caffe2) nor 'layers' (Caffe).\n"
+    assert capsys.readouterr().err == f"freshpot: {words}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +38,7 @@ class Histogram(_OfAll):
 
     def setup(self) -> None:
         edges = self.bin_edges
-        if len(edges) < 2 or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+        if len(edges) < 2 or any(a >= b for a, b in pairwise(edges)):
             self.refuse("argument 'bin_edges' must have two or more numbers that rise.", ArgumentError)
 
     def kernel(self, *inputs: Tensor) -> Tensor:

@@ -130,9 +130,6 @@ class _Through(Operator, abstract=True):
         copies = (clone(value) for value in inputs[: self.num_outputs])
         return tuple(v if c is None else c for c, v in zip(copies, inputs, strict=False))
 
-    def kernel_inplace(self, *inputs: Any) -> tuple[Any, ...]:
-        return inputs[: self.num_outputs]
-
 
 class AsyncNetBarrier(_Through):
     """The inputs, each under its name, after all of them are there.

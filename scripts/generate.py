@@ -18,6 +18,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from caffe._net.layer import layer_types, original_types
 from freshpot.net import registry
 from freshpot.net.schema import Arg, Port
 
@@ -93,11 +94,28 @@ MODULES = (
     "caffe2.python.visualize",
     "caffe2.python.predictor.predictor_exporter",
     "caffe2.python.predictor.mobile_exporter",
+    "caffe",
+    "caffe.io",
+    "caffe.net_spec",
+    "caffe.draw",
+    "caffe.coord_map",
 )
 
 
 def _caffe_layers() -> list[str]:
-    return []
+    ours, originals = set(layer_types()), sorted(original_types())
+    missing = [name for name in originals if name not in ours]
+    own = sorted(ours.difference(originals))
+    lines = [
+        "\n## Caffe layers\n",
+        f"{len(originals) - len(missing)} of the {len(originals)} layer types that BVLC Caffe has.\n",
+        "Supported: " + ", ".join(name for name in originals if name in ours) + ".\n",
+    ]
+    if missing:
+        lines.append("Not yet (using one raises an error that says so): " + ", ".join(missing) + ".\n")
+    if own:
+        lines.append(f"Besides ({len(own)}): " + ", ".join(own) + ".\n")
+    return lines
 
 
 def _module(name: str) -> str:

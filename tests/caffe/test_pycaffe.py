@@ -11,6 +11,7 @@ import pytest
 
 import caffe
 from caffe import _log, _mode
+from caffe._net.layer import original_types
 from conftest import SHARED, needs_shared
 from freshpot.errors import ArgumentError, DeviceError, MissingBlobError, NetError, NotSupportedError
 from freshpot.testing import caffe_scripts
@@ -137,3 +138,8 @@ def test_log_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     caffe.init_log()
     caffe.log("Using devices [0]")
     assert capsys.readouterr().err.endswith(" _caffe.cpp:68] Using devices [0]\n")
+
+
+def test_every_layer_of_the_original_is_there() -> None:
+    assert len(original_types()) == 61
+    assert original_types() <= set(caffe.layer_type_list())

@@ -104,6 +104,12 @@ def layer_types() -> dict[str, LayerType]:
     return dict(sorted(_types.items()))
 
 
+def original_types() -> frozenset[str]:
+    """Names of the layer types that BVLC Caffe itself has."""
+    text = (pkgutil.get_data("caffe._layers", "original.txt") or b"").decode()
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))
+
+
 def find_type(name: str) -> LayerType:
     """The layer type of that name.
 

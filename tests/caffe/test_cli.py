@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
 import signal
@@ -346,3 +347,24 @@ def test_command_is_installed():
         [sys.executable, "-m", "caffe._cli", "-version"], capture_output=True, text=True, env=dict(os.environ)
     )
     assert (done.returncode, done.stdout) == (0, "caffe version 1.0.0\n")
+
+
+class Terminal(io.StringIO):
+    """Standard error that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_bar_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(["train", "-solver", "solver.prototxt"]) == 0
+    shown = terminal.getvalue()
+    assert "10/10" in shown
+    assert "images/s" in shown
+    records = [line for line in shown.replace("\r", "\n").splitlines() if "Iteration 5, lr = 0.1" in line]
+    assert len(records) == 1
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(["train", "-solver", "solver.prototxt", "-noprogress"]) == 0
+    assert "images/s" not in terminal.getvalue()

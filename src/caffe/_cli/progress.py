@@ -51,7 +51,8 @@ def progress_bar(solver: Solver) -> Iterator[None]:
             shown = now
             speed = (iteration - first) * batch / max(now - started, 1e-9)
             bar.set_postfix_str(f"loss {loss:.4g}, lr {rate:.3g}, {speed:.0f} images/s", refresh=False)
-            bar.update(iteration - bar.n)
+            bar.n = iteration
+            bar.refresh()  # how often is decided above
 
         solver._watchers.append(watch)
         try:

@@ -54,7 +54,7 @@ class Classifier(Net):
             crops = images[:, top : top + self.crop_dims[0], left : left + self.crop_dims[1]]
         name = self.inputs[0]
         batch = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
-        predictions = self.forward_all(**{name: batch})[self.outputs[0]]
+        predictions = self.forward_all(None, **{name: batch})[self.outputs[0]]
         if oversample:
             predictions = predictions.reshape(len(predictions) // 10, 10, -1).mean(1)
         return predictions
@@ -71,12 +71,12 @@ def transformer_of(
     name = net.inputs[0]
     made = io.Transformer({name: net.blobs[name].data.shape})
     made.set_transpose(name, (2, 0, 1))
-    for setter, value in (
-        (made.set_mean, mean),
-        (made.set_input_scale, input_scale),
-        (made.set_raw_scale, raw_scale),
-        (made.set_channel_swap, channel_swap),
-    ):
-        if value is not None:
-            setter(name, value)  # type: ignore[operator]
+    if mean is not None:
+        made.set_mean(name, mean)
+    if input_scale is not None:
+        made.set_input_scale(name, input_scale)
+    if raw_scale is not None:
+        made.set_raw_scale(name, raw_scale)
+    if channel_swap is not None:
+        made.set_channel_swap(name, channel_swap)
     return made

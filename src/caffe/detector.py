@@ -64,7 +64,7 @@ class Detector(Net):
             return found
         name = self.inputs[0]
         batch = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
-        predictions = self.forward_all(**{name: batch})[self.outputs[0]]
+        predictions = self.forward_all(None, **{name: batch})[self.outputs[0]]
         for entry, prediction in zip(found, predictions, strict=True):
             entry["prediction"] = prediction
         return found

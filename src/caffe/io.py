@@ -238,7 +238,7 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> A
     return (even * (high - low) + low).astype(np.float32)
 
 
-def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> Array:
+def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array) -> Array:
     """Ten crops of each image: corners and centre, then their mirror images.
 
     Shapes: N images (H, W, K) of one size -> (10 * N, h, w, K) float32.

@@ -325,14 +325,15 @@ class Net(instance):
         grads: dict[str, list[np.ndarray]] = {name: [] for name in {*self.inputs, *(diffs or [])}}
         forwards = self._batches({n: kwargs[n] for n in self.inputs if n in kwargs})
         backwards = self._batches({n: kwargs[n] for n in self.outputs if n in kwargs})
-        for inputs, output_diffs in zip_longest(forwards, backwards, fillvalue={}):
+        none: dict[str, Any] = {}
+        for inputs, output_diffs in zip_longest(forwards, backwards, fillvalue=none):
             for name, array in self.forward(blobs=blobs, **inputs).items():
                 results[name].extend(array.copy())
             for name, array in self.backward(diffs=diffs, **output_diffs).items():
                 grads[name].extend(array.copy())
         return _trimmed(results, kwargs), _trimmed(grads, kwargs)
 
-    def _batches(self, arrays: Mapping[str, Any]) -> Iterator[Arrays]:
+    def _batches(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Slices of the net's batch size; the last one is padded with zeros."""
         if not arrays:
             return

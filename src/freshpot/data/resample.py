@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def axis_weights(old: int, new: int, order: int = 1, *, corners: bool = False) -
     return weights[:, margin : margin + old] @ _blur(old, max(0.0, (old / new - 1) / 2))
 
 
-def _sampled(places: FloatArray, count: int, order: int, first: int = 0) -> FloatArray:
+def _sampled(places: NDArray[Any], count: int, order: int, first: int = 0) -> FloatArray:
     """Weights of grid points ``first`` … ``first + count - 1`` at each place; points beyond them count as 0."""
     grid = np.arange(first, first + count)
     if order == 0:
@@ -73,15 +74,13 @@ def _sampled(places: FloatArray, count: int, order: int, first: int = 0) -> Floa
     return _spline(places[:, None] - grid, order)
 
 
-def _mirrored(places: FloatArray, count: int, order: int) -> FloatArray:
+def _mirrored(places: NDArray[Any], count: int, order: int) -> FloatArray:
     """As `_sampled`, with the line reflected at its end points."""
     wide = _sampled(places, count + 2 * order, order, -order)
     period = max(2 * count - 2, 1)
     index = np.arange(-order, count + order) % period
     folded = np.minimum(index, period - index) if count > 1 else np.zeros_like(index)
-    made = np.zeros((len(places), count))
-    np.add.at(made, (slice(None), folded), wide)
-    return made
+    return wide @ (folded[:, None] == np.arange(count)).astype(np.float64)
 
 
 def _fitted(weights: FloatArray, count: int, order: int) -> FloatArray:

@@ -6,8 +6,12 @@ command line.
 
 from __future__ import annotations
 
+import functools
+import os
+import warnings
+
 from freshpot.engine.device import torch_device
-from freshpot.errors import ArgumentError
+from freshpot.errors import ArgumentError, DeviceError
 from freshpot.net.op import CUDA, Device
 
 CPU, GPU = 0, 1
@@ -37,11 +41,11 @@ def set_mode_gpu() -> None:
 def set_device(number: int) -> None:
     """Name the GPU to use, by its number.
 
-    A GPU that this machine lacks becomes the CPU, which is said once.
+    Nets of this door run on the CPU, with or without that GPU; that is said once.
 
     Raises:
         ArgumentError: a negative number.
-        DeviceError: it is not there, and ``FRESHPOT_STRICT_DEVICE=1``.
+        DeviceError: ``FRESHPOT_STRICT_DEVICE=1``, which forbids the CPU instead.
     """
     global device
     if number < 0:
@@ -51,7 +55,17 @@ def set_device(number: int) -> None:
 
 
 def _look_for(number: int) -> None:
-    torch_device(Device(CUDA, int(number)))
+    if torch_device(Device(CUDA, int(number))).type == "cuda":
+        _say_cpu()
+
+
+@functools.cache
+def _say_cpu() -> None:
+    """Nets of this door have no way to a GPU yet, and nobody shall believe that they took it."""
+    words = "nets of the Caffe door run on the CPU, also where there is a GPU"
+    if os.environ.get("FRESHPOT_STRICT_DEVICE") == "1":
+        raise DeviceError(f"{words} (FRESHPOT_STRICT_DEVICE=1 forbids the CPU instead).")
+    warnings.warn(f"{words}.", stacklevel=4)
 
 
 def set_solver_count(count: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from caffe import _log, _mode
@@ -130,6 +131,18 @@ def test_mode_and_device(monkeypatch: pytest.MonkeyPatch) -> None:
         caffe.set_device(99)
     caffe.set_mode_cpu()
     assert _mode.mode == _mode.CPU
+
+
+def test_a_gpu_that_is_there_is_not_used_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_mode, "torch_device", lambda device: torch.device("cuda", device.index))
+    monkeypatch.setattr(_mode, "mode", _mode.mode)
+    _mode._say_cpu.cache_clear()
+    with pytest.warns(UserWarning, match="nets of the Caffe door run on the CPU"):
+        caffe.set_mode_gpu()
+    _mode._say_cpu.cache_clear()
+    monkeypatch.setenv("FRESHPOT_STRICT_DEVICE", "1")
+    with pytest.raises(DeviceError, match="FRESHPOT_STRICT_DEVICE=1 forbids the CPU instead"):
+        caffe.set_mode_gpu()
 
 
 def test_log_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from conftest import SHARED, needs_shared
 
+from conftest import SHARED, needs_shared
 from freshpot.convert import netdef
 from freshpot.errors import ArgumentError, FormatError
 from freshpot.formats import protobuf

@@ -264,9 +264,7 @@ class SparseLengthsPositionalWeightedSum(_Reduce):
     )
     outputs = (Port("OUTPUT"),)
 
-    def kernel(
-        self, data: Tensor, weight: Tensor, indices: Tensor, lengths: Tensor
-    ) -> Tensor:
+    def kernel(self, data: Tensor, weight: Tensor, indices: Tensor, lengths: Tensor) -> Tensor:
         rows = take_rows(self, data, indices).float()
         parts = self.segments(lengths, rows.shape[0])
         longest = int(lengths.max()) if lengths.numel() else 0

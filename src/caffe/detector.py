@@ -16,7 +16,7 @@ from caffe import io
 from caffe.classifier import transformer_of
 from caffe.proto.caffe_pb2 import TEST
 from caffe.pycaffe import Net
-from freshpot.errors import NotSupportedError, ShapeError
+from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
 
 Window = Sequence[int]
 
@@ -123,6 +123,11 @@ class Detector(Net):
         self.context_pad = context_pad
         if not context_pad:
             return
+        width = int(self.blobs[name].width)
+        if 2 * context_pad >= width:
+            raise ArgumentError(
+                f"context_pad must be less than half the input's width of {width}, got {context_pad}."
+            )
         mean = self.transformer.mean.get(name)
         if mean is None:
             self.crop_mean = np.zeros(self.crop_dims, np.float32)

@@ -53,7 +53,7 @@ NEEDS = {
     "small_train_two_weights": ["small_train_clip", "small_train_hdf5"],
     "small_train_resume_hdf5": ["small_train_hdf5"],
 }
-OTHERS = ("convert_imageset", "caffe_help", "caffe_no_args", "caffe_version", "caffe_train_gpu")
+OTHERS = ("caffe_help", "caffe_no_args", "caffe_version", "caffe_train_gpu")
 RUNS = [name for name in LOGS if not name.startswith(OTHERS)]
 
 
@@ -100,6 +100,8 @@ def folder(shared, tmp_path_factory):
     for log in LOGS.values():
         if "solver" in log:
             (where / log["command"][3]).write_text(log["solver"])
+    images_folder = where / "img"
+    shutil.copytree(FILES.parent / "layers" / "aux", images_folder)
     (where / "resume_solver.prototxt").write_text(solver_of("caffe_train_resume"))
     images, labels = zip(*records(where / "mnist_200_lmdb"), strict=True)
     write_idx(where / "mnist_200-images-idx3-ubyte", np.concatenate(images))

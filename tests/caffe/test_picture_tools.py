@@ -105,7 +105,7 @@ WRONG = {
         "not an .npy file",
     ),
     "a list without columns": (
-        ["detect", *MODEL, "net.prototxt", "o.csv"],
+        ["detect", *MODEL, "-context_pad", "2", "net.prototxt", "o.csv"],
         134,
         "expected the columns filename",
     ),

@@ -131,8 +131,13 @@ class CopyReport:
         return "\n".join(lines)
 
 
-def copy_weights(net: CaffeNet, path: str, skip_mismatched: bool = False) -> CopyReport:
+def copy_weights(
+    net: CaffeNet, path: str, skip_mismatched: bool = False, hdf5: bool | None = None
+) -> CopyReport:
     """Copy parameters by layer name from a caffemodel (binary or HDF5).
+
+    Args:
+        hdf5: whether the file is HDF5; None: if its name says so.
 
     Raises:
         RuntimeError: the file is not there.
@@ -142,7 +147,7 @@ def copy_weights(net: CaffeNet, path: str, skip_mismatched: bool = False) -> Cop
     """
     if not os.path.isfile(path):
         raise NetError(f"Could not open file {path}")
-    if caffemodel.is_hdf5(path):
+    if caffemodel.is_hdf5(path) if hdf5 is None else hdf5:
         return _copy_hdf5(net, path, skip_mismatched)
     param = caffemodel.read_binary_net(path)
     upgrade_net(param, path, say_upgrade)

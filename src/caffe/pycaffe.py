@@ -427,8 +427,10 @@ class Net(instance):
         _files.save_net_hdf5(self._net, os.fspath(path))
 
     def load_hdf5(self, path: Any) -> None:
-        """Copy parameters from an HDF5 file, by layer name."""
-        self.copy_from(path)
+        """Copy parameters from an HDF5 file, whatever its name, by layer name."""
+        from caffe import _files
+
+        _files.copy_weights(self._net, os.fspath(path), hdf5=True)
 
 
 def _python_face(layer: NetLayer) -> Layer:

@@ -247,3 +247,15 @@ def test_slashes_in_layer_names_survive_hdf5(tmp_path: Path) -> None:
     report = second.copy_from(str(tmp_path / "w.h5"))
     assert not report.untouched
     assert (second.params["/res1/ip"][0].data == 3).all()
+
+
+def test_load_hdf5_takes_a_file_of_any_name(tmp_path: Path, net: caffe.Net) -> None:
+    path = tmp_path / "weights"
+    net.params["ip"][0].data[...] = 7
+    net.save_hdf5(path)
+    net.params["ip"][0].data[...] = 0
+    net.load_hdf5(path)
+    assert (net.params["ip"][0].data == 7).all()
+    path.write_text("no weights")
+    with pytest.raises(FormatError, match=r"weights: not a readable HDF5 file"):
+        net.load_hdf5(path)

@@ -18,6 +18,7 @@ FLOORS = [
     {"freshpot.engine"},
     {"freshpot.convert", "freshpot.viz"},
     {"caffe", "caffe2"},
+    {"freshpot.legacy"},
     {"freshpot.testing", "freshpot.cli", "freshpot.__main__"},
 ]
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -25,6 +25,7 @@ __all__ = ["main"]
 COMMANDS = {
     "mnist": "train LeNet on MNIST, watch it learn, look inside, save, load, predict",
     "data": "make data sets: MNIST as IDX files, LMDB or minidb",
+    "run": "run a legacy program as it stands: .py, .ipynb, Markdown or reStructuredText",
     "ops": "the catalogue of operators",
     "conformance": "compare operators and programs with what the originals computed",
 }

@@ -1,0 +1,176 @@
+"""Which module a program gets for a name: the real one where there is one, else ours; ours at once if asked for.
+
+``caffe`` and ``caffe2`` are ours always. ``paddle`` and ``torchvision`` are ours where the real package is missing.
+Old names of Python 2's library, ``IPython``, ``skimage`` and the tutorials' ``helpers`` have small stand-ins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import urllib
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from freshpot.legacy import ipython, old_modules, scikit_image
+from freshpot.legacy.notes import Notes
+
+__all__ = ["DIALECTS", "NoModuleError", "bound"]
+
+#: what --dialect takes, and the modules of ours that serve it
+DIALECTS: dict[str, tuple[str, ...]] = {
+    "caffe": ("caffe",),
+    "caffe2": ("caffe2",),
+    "paddle": ("freshpot.paddle",),
+    "torch": ("freshpot.torchvision", "freshpot.torch.vision"),
+}
+_OURS = {"paddle": "paddle", "torchvision": "torch"}
+
+
+class NoModuleError(ModuleNotFoundError):
+    """A package that a program needs is not installed, and freshpot has nothing in its place."""
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Last in the chain: knows what to give for names that nobody else has."""
+
+    def __init__(self, show: Callable[[Any], bool], notes: Notes) -> None:
+        self._notes = notes
+        self._groups: dict[str, Callable[[], dict[str, ModuleType]]] = {
+            "IPython": lambda: ipython.modules(show),
+            "skimage": scikit_image.modules,
+            "helpers": _helpers,
+            "requests": _requests,
+        }
+        self._made: dict[str, ModuleType] = {}
+
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        root = name.partition(".")[0]
+        if name in _OURS:
+            return _alias(name, _ours(name))
+        if root in self._groups and root not in self._made:
+            self._made.update(self._groups[root]())
+            self._notes.add(f"module {root}: a small stand-in, as it is not installed")
+        elif name in old_modules.renamed:
+            self._made[name] = old_modules.make(name)
+        made = self._made.get(name)
+        if made is None:
+            return None
+        return _alias(name, made) if made.__spec__ else importlib.machinery.ModuleSpec(name, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self._made[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: the module is made already."""
+
+
+class _Alias(importlib.abc.Loader):
+    """Gives the module of another name."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._spec = module.__spec__
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec  # the import system has put the alias's own there
+
+
+def _alias(name: str, module: ModuleType) -> importlib.machinery.ModuleSpec:
+    return importlib.machinery.ModuleSpec(name, _Alias(module), is_package=hasattr(module, "__path__"))
+
+
+class _Submodules(importlib.abc.MetaPathFinder):
+    """First in the chain: ``paddle.nn`` is our package's own ``nn``, not a second copy of its file."""
+
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        root, _, rest = name.partition(".")
+        ours = getattr(sys.modules.get(root), "__name__", root)
+        if root not in _OURS or not rest or ours == root:
+            return None
+        try:
+            return _alias(name, importlib.import_module(f"{ours}.{rest}"))
+        except ModuleNotFoundError:
+            return None
+
+
+def _ours(name: str) -> ModuleType:
+    """Our package for a foreign name.
+
+    Raises:
+        NoModuleError: freshpot has none.
+    """
+    for candidate in DIALECTS[_OURS[name]]:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(candidate)
+    raise NoModuleError(
+        f"no module named '{name}': it is not installed, and this freshpot has nothing in its place. Install {name}.",
+        name=name,
+    )
+
+
+def _helpers() -> dict[str, ModuleType]:
+    from freshpot.legacy import tutorial_helpers
+
+    return {"helpers": tutorial_helpers}
+
+
+def _requests() -> dict[str, ModuleType]:
+    from freshpot.legacy import small_requests
+
+    return {"requests": small_requests}
+
+
+def _force(dialect: str) -> None:
+    """Load our modules for a dialect before any other of that name can be found.
+
+    Raises:
+        NoModuleError: freshpot has no such dialect (yet).
+    """
+    for name in {"caffe": ["caffe"], "caffe2": ["caffe2"], "paddle": ["paddle"]}.get(
+        dialect, ["torchvision"]
+    ):
+        sys.modules[name] = importlib.import_module(name) if name in ("caffe", "caffe2") else _ours(name)
+
+
+@contextlib.contextmanager
+def bound(show: Callable[[Any], bool], notes: Notes, *, dialect: str | None, python2: bool) -> Iterator[None]:
+    """Serve the names for a time; modules loaded meanwhile under foreign names are forgotten afterwards.
+
+    Args:
+        show: shows a picture, or says False.
+        dialect: ours at once, whatever is installed.
+        python2: give today's ``urllib`` the functions that Python 2's had.
+    """
+    finder = _Finder(show, notes)
+    before = dict(sys.modules)
+    added = {
+        name: value for name, value in old_modules.URLLIB.items() if python2 and not hasattr(urllib, name)
+    }
+    vars(urllib).update(added)
+    first = _Submodules()
+    sys.meta_path.append(finder)
+    sys.meta_path.insert(0, first)
+    try:
+        if dialect is not None:
+            _force(dialect)
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        sys.meta_path.remove(first)
+        for name in added:
+            delattr(urllib, name)
+        foreign = {*old_modules.renamed, *finder._groups, *_OURS}
+        for name in [n for n in sys.modules if n.partition(".")[0] in foreign and n not in before]:
+            del sys.modules[name]

@@ -1,0 +1,106 @@
+"""The figures that a program shows, saved as PNG files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from freshpot.formats.atomic import write_bytes
+
+__all__ = ["Figures"]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_current: Figures | None = None  # of the run in progress
+
+
+def _show(*args: Any, **keywords: Any) -> None:
+    """``pyplot.show``; modules such as pylab keep a reference to it beyond a run."""
+    if _current is not None:
+        _current.save_open()
+
+
+class Figures:
+    """Names and writes pictures: ``cell03-1.png`` is the first that cell 3 showed.
+
+    Args:
+        folder: made with the first picture.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths: list[Path] = []
+        self._cell = 1
+        self._number = 0
+
+    def start(self, cell: int) -> None:
+        """From here on pictures belong to that cell, counted from 1."""
+        self._cell, self._number = cell, 0
+
+    def save(self, png: bytes) -> None:
+        """Keep one picture and say where."""
+        self._number += 1
+        path = self.folder / f"cell{self._cell:02d}-{self._number}.png"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, png)
+        self.paths.append(path)
+        print(f"[figure: {path}]")
+
+    def save_open(self) -> None:
+        """Keep and close every open figure of pyplot, as a notebook does after a cell."""
+        pyplot: Any = sys.modules.get("matplotlib.pyplot")
+        for number in pyplot.get_fignums() if pyplot else ():
+            picture = io.BytesIO()
+            pyplot.figure(number).savefig(picture, format="png")
+            pyplot.close(number)
+            self.save(picture.getvalue())
+
+    def show(self, value: Any) -> bool:
+        """Keep a value that is a picture (``_repr_png_``); False if it is none."""
+        draw = getattr(value, "_repr_png_", None)
+        png = draw() if callable(draw) and not isinstance(value, type) else None
+        if isinstance(png, tuple):  # with metadata
+            png = png[0]
+        if not isinstance(png, bytes) or not png.startswith(_PNG):
+            return False
+        self.save(png)
+        return True
+
+    @contextlib.contextmanager
+    def installed(self, *, wanted: bool) -> Iterator[None]:
+        """Have ``pyplot.show`` save, without a screen; ``wanted``: the program speaks of matplotlib."""
+        before = os.environ.get("MPLBACKEND")
+        os.environ["MPLBACKEND"] = "Agg"
+        try:
+            with self._drawing() if wanted else contextlib.nullcontext():
+                yield
+        finally:
+            if before is None:
+                del os.environ["MPLBACKEND"]
+            else:
+                os.environ["MPLBACKEND"] = before
+
+    @contextlib.contextmanager
+    def _drawing(self) -> Iterator[None]:
+        import matplotlib
+        from matplotlib import pyplot
+
+        global _current
+        module: Any = matplotlib
+        kept = module.use, pyplot.show, pyplot.switch_backend
+        pyplot.switch_backend("Agg")
+        pyplot.close("all")
+        interactive: Any = pyplot
+        module.use = interactive.switch_backend = lambda *args, **keywords: None  # there is no screen
+        interactive.show = _show
+        before, _current = _current, self
+        try:
+            yield
+        finally:
+            _current = before
+            module.use, interactive.show, interactive.switch_backend = kept
+            pyplot.close("all")

@@ -1,0 +1,107 @@
+"""IPython's lines that are not Python: ``%magic``, ``!command``, ``name?`` become calls or empty lines.
+
+What they call (``freshpot_magic``, ``freshpot_shell``) is in the namespace of the run: :mod:`shell`.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["MAGIC", "SHELL", "cell_magic", "translate"]
+
+MAGIC = "freshpot_magic"
+SHELL = "freshpot_shell"
+
+_CELL = re.compile(r"^\s*%%(\w+)[ \t]*(.*)$")
+_LINE = re.compile(r"^(\s*)%(\w+)[ \t]*(.*)$")
+_COMMAND = re.compile(r"^(\s*)!(?!=)\s*(.+?)\s*$")
+_CAPTURE = re.compile(r"^(\s*)([A-Za-z_][\w, ]*=\s*)(!|%(?=[A-Za-z]))\s*(.+?)\s*$")
+_HELP = re.compile(r"^\s*(\?{1,2}[\w.]+|[\w.]+\?{1,2})\s*$")
+_SKETCH = re.compile(r"^\s*(%(?!%)|!)|=\s*[!%]|\?\s*$|^\s*\?", re.MULTILINE)
+
+#: cell magics whose cell is ordinary Python
+_PYTHON = {"time", "timeit", "capture", "prun"}
+
+
+def cell_magic(source: str) -> tuple[str, str] | None:
+    """Name and rest of the line of the ``%%magic`` that a cell starts with, or None."""
+    first = next((line for line in source.split("\n") if line.strip()), "")
+    hit = _CELL.match(first)
+    return (hit[1], hit[2].strip()) if hit else None
+
+
+def translate(source: str) -> str:
+    """The cell as Python, line for line."""
+    magic = cell_magic(source)
+    if magic is not None:
+        return _translate_cell(source, *magic)
+    if not _SKETCH.search(source):
+        return source
+    done: list[str] = []
+    state = _Nesting()
+    for line in source.split("\n"):
+        changed = line if state.inside else _line(line)
+        state.read(changed)
+        done.append(changed)
+    return "\n".join(done)
+
+
+def _translate_cell(source: str, name: str, rest: str) -> str:
+    lines = source.split("\n")
+    at = next(i for i, line in enumerate(lines) if line.strip())
+    if name in _PYTHON:
+        statement = rest if name in ("time", "timeit") and not rest.startswith("-") else ""
+        return translate("\n".join([*lines[:at], statement, *lines[at + 1 :]]))
+    body = "\n".join(lines[at + 1 :])
+    empty = [""] * (len(lines) - at - 1)
+    return "\n".join([*lines[:at], f"{MAGIC}({name!r}, {rest!r}, {body!r})", *empty])
+
+
+def _line(line: str) -> str:
+    if hit := _LINE.match(line):
+        indent, name, rest = hit.groups()
+        if name in ("time", "timeit") and rest and not rest.startswith("-"):
+            return indent + rest
+        return f"{indent}{MAGIC}({name!r}, {rest.strip()!r})"
+    if hit := _COMMAND.match(line):
+        return f"{hit[1]}{SHELL}({hit[2]!r})"
+    if hit := _CAPTURE.match(line):
+        if hit[3] == "!":
+            return f"{hit[1]}{hit[2]}{SHELL}({hit[4]!r}, capture=True)"
+        name, _, rest = hit[4].partition(" ")
+        return f"{hit[1]}{hit[2]}{MAGIC}({name!r}, {rest.strip()!r})"
+    return "" if _HELP.match(line) else line
+
+
+class _Nesting:
+    """Is the end of the text read so far inside brackets, a long string or a continued line?"""
+
+    _TOKEN = re.compile(r"'''|\"\"\"|\\.|['\"#()\[\]{}]|\\$")
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._quote = ""
+        self._continued = False
+
+    @property
+    def inside(self) -> bool:
+        return self._depth > 0 or bool(self._quote) or self._continued
+
+    def read(self, line: str) -> None:
+        """Take one more line."""
+        for hit in self._TOKEN.finditer(line):
+            token = hit[0]
+            if self._quote:
+                if token == self._quote:
+                    self._quote = ""
+            elif token == "#":
+                break
+            elif token[0] in "'\"":
+                self._quote = token
+            elif token in "([{":
+                self._depth += 1
+            elif token in ")]}":
+                self._depth = max(0, self._depth - 1)
+        self._continued = line.endswith("\\")
+        if len(self._quote) == 1 and not self._continued:
+            self._quote = ""  # a short string ends with its line

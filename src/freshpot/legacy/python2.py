@@ -1,0 +1,111 @@
+"""What a program of Python 2 finds in its namespace: built-in names that are gone, old division, old files."""
+
+from __future__ import annotations
+
+import builtins
+import codecs
+import functools
+import importlib
+import io
+import operator
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["is_text", "names", "native", "old_div", "old_idiv", "open_"]
+
+
+def _is_whole(value: Any) -> bool:
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return kind in ("i", "u", "b") if isinstance(value, np.ndarray | np.generic) else isinstance(value, int)
+
+
+def old_div(a: Any, b: Any) -> Any:
+    """``a / b`` as in Python 2: whole numbers, and arrays of them, give whole numbers."""
+    return operator.floordiv(a, b) if _is_whole(a) and _is_whole(b) else operator.truediv(a, b)
+
+
+def old_idiv(a: Any, b: Any) -> Any:
+    """``a /= b`` as in Python 2; returns the new a."""
+    return operator.ifloordiv(a, b) if _is_whole(a) and _is_whole(b) else operator.itruediv(a, b)
+
+
+def cmp(a: Any, b: Any) -> int:
+    """-1, 0 or 1."""
+    return (a > b) - (a < b)
+
+
+def execfile(path: str, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None) -> None:
+    """Run a file in a namespace; default that of the caller."""
+    from freshpot.legacy.modernize import python3
+
+    if globals is None:
+        globals = sys._getframe(1).f_globals
+    with builtins.open(path, encoding="utf-8") as file:
+        text = python3(file.read())
+    exec(compile(text, path, "exec", dont_inherit=True), globals, locals)
+
+
+# ---- one type for text and bytes -----------------------------------------------------------------------
+_CONTROL = frozenset(range(32)) - set(b"\t\n\r\f\v\b\x1b")
+
+
+def is_text(data: bytes) -> bool:
+    """True for UTF-8 without control characters; False for what was never meant to be read."""
+    if any(byte in _CONTROL for byte in data[: 1 << 16]):
+        return False
+    try:
+        codecs.utf_8_decode(data, "strict", True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def native(data: bytes) -> str | bytes:
+    """What Python 2's ``str`` is today: text where the bytes are text, else the bytes."""
+    return data.decode() if is_text(data) else data
+
+
+class _Writer(io.TextIOWrapper):
+    """A text file that takes bytes too."""
+
+    def write(self, data: Any) -> int:
+        if isinstance(data, bytes | bytearray):
+            self.flush()
+            self.buffer.write(bytes(data))
+            return len(data)
+        return super().write(data)
+
+
+def open_(path: Any, mode: str = "r", *args: Any, **keywords: Any) -> Any:
+    """``open`` of Python 2: text mode reads a binary file as bytes, and writes bytes as they are."""
+    mode = mode.replace("U", "") or "r"
+    if "b" in mode or args or keywords or isinstance(path, int):
+        return builtins.open(path, mode, *args, **keywords)
+    if mode[0] == "r":
+        with builtins.open(path, "rb") as file:
+            binary = not is_text(file.read())
+        return builtins.open(path, mode + "b") if binary else builtins.open(path, mode, encoding="utf-8")
+    raw = builtins.open(path, mode.replace("t", "") + "b")  # noqa: SIM115 - handed to the program
+    return _Writer(raw, encoding="utf-8")
+
+
+def names() -> dict[str, Any]:
+    """All of it, by the names that programs use."""
+    gone: dict[str, Callable[..., Any] | type] = {
+        "cmp": cmp,
+        "execfile": execfile,
+        "file": open_,
+        "intern": sys.intern,
+        "open": open_,
+        "reduce": functools.reduce,
+        "reload": importlib.reload,
+        "unichr": chr,
+        "buffer": memoryview,
+        "old_div": old_div,
+        "old_idiv": old_idiv,
+    }
+    return {**gone, "getcwdu": os.getcwd}

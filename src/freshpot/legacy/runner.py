@@ -1,0 +1,207 @@
+"""Running a program: cell after cell in one namespace, as a notebook does."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import linecache
+import pprint
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from freshpot.legacy import early, magics
+from freshpot.legacy.cells import Cell, Document
+from freshpot.legacy.modernize import Modernized, modernize
+from freshpot.legacy.surroundings import Surroundings
+
+__all__ = ["FAILED", "NOT_RUN", "OK", "Options", "Outcome", "Result", "run"]
+
+OK, FAILED, NOT_RUN = "ok", "failed", "not run"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        folder: for figures and stand-ins.
+        keep_going: run the cells after one that failed.
+        dialect: the package that is ours whatever is installed.
+        allow_shell: shell lines may run.
+        quick: cap trainings at so many steps.
+    """
+
+    folder: Path
+    keep_going: bool = False
+    dialect: str | None = None
+    allow_shell: bool = False
+    quick: int | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of a cell: its status, the seconds it took; if it failed the error's first line and where."""
+
+    cell: Cell
+    status: str = NOT_RUN
+    seconds: float = 0.0
+    error: str = ""
+    place: str = ""
+
+
+@dataclass
+class Result:
+    """A program after its run."""
+
+    document: Document
+    outcomes: list[Outcome]
+    figures: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    names: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return all(outcome.status == OK for outcome in self.outcomes)
+
+
+def run(document: Document, options: Options) -> Result:
+    """Run all cells; the program prints as it likes, errors of cells are kept for the table.
+
+    The program has the rights of the process, as under ``python FILE``. Nothing is timed out.
+    """
+    modern, old = modernize(cell.source for cell in document.cells)
+    around = Surroundings(
+        document.path,
+        options.folder,
+        "\n".join(cell.source for cell in document.cells),
+        python2=old,
+        dialect=options.dialect,
+        allow_shell=options.allow_shell,
+        quick=options.quick,
+    )
+    if old:
+        changed = sum(cell.changed for cell in modern)
+        around.notes.add(f"written for Python 2: {changed} of {len(modern)} cells were modernised")
+    result = Result(document, [Outcome(cell) for cell in document.cells], names=vars(around.module))
+    with around.installed():
+        _Run(document, modern, around).all(result.outcomes, keep_going=options.keep_going)
+    result.figures, result.notes = around.figures.paths, around.notes.lines
+    return result
+
+
+class _Run:
+    """The cells of one program as they run."""
+
+    def __init__(self, document: Document, modern: list[Modernized], around: Surroundings) -> None:
+        self._document, self._modern, self._around = document, modern, around
+        self._names = vars(around.module)
+        self._trees = [None if cell.error else ast.parse(cell.text) for cell in modern]
+
+    def all(self, outcomes: list[Outcome], *, keep_going: bool) -> None:
+        for index, outcome in enumerate(outcomes):
+            self._around.figures.start(index + 1)
+            self._around.shell.shown = outcome.cell.shown
+            if self._document.interactive and len(outcomes) > 1:
+                print(f"\n--- cell {index + 1} of {len(outcomes)}, line {outcome.cell.line} ---", flush=True)
+            start = time.perf_counter()
+            try:
+                outcome.status = self._one(index, outcome)
+            finally:
+                outcome.seconds = time.perf_counter() - start
+            if outcome.status != OK and not keep_going:
+                return
+
+    def _one(self, index: int, outcome: Outcome) -> str:
+        cell = outcome.cell
+        try:
+            self._import_ahead(index)
+            with _timed(magics.cell_magic(cell.source)):
+                self._execute(cell, self._modern[index])
+            if self._document.interactive:
+                self._around.figures.save_open()
+        except SystemExit as stop:
+            if stop.code not in (None, 0):
+                return self._failed(outcome, stop)
+        except Exception as error:
+            return self._failed(outcome, error)
+        return OK
+
+    def _import_ahead(self, index: int) -> None:
+        if not self._document.interactive:
+            return
+        known = {*self._names, *dir(builtins)}
+        for name, (later, statement) in early.imports_ahead(self._trees, index, known).items():
+            place = self._document.cells[later].line + statement.lineno - 1
+            self._around.notes.add(
+                f"{name}: used in cell {index + 1} but imported only in line {place}; that line was run first"
+            )
+            exec(compile(ast.Module([statement], []), str(self._document.path), "exec"), self._names)
+
+    def _execute(self, cell: Cell, modern: Modernized) -> None:
+        """Run the text; show the value of the last line."""
+        if modern.error is not None:
+            raise modern.error
+        name = str(cell.path)
+        tree = ast.parse(modern.text)
+        ast.increment_lineno(tree, cell.line - 1)
+        last = tree.body.pop() if self._shows(tree, modern.text) else None
+        linecache.checkcache(name)
+        exec(compile(tree, name, "exec", dont_inherit=True), self._names)
+        if isinstance(last, ast.Expr):
+            expression = ast.Expression(last.value)
+            self._show(eval(compile(expression, name, "eval", dont_inherit=True), self._names))
+
+    def _shows(self, tree: ast.Module, text: str) -> bool:
+        last = tree.body[-1] if tree.body else None
+        lines = [line.split("#")[0].rstrip() for line in text.split("\n")]
+        ends = next((line for line in reversed(lines) if line), "")
+        return self._document.interactive and isinstance(last, ast.Expr) and not ends.endswith(";")
+
+    def _show(self, value: Any) -> None:
+        if value is not None and not self._around.figures.show(value):
+            print(pprint.pformat(value, sort_dicts=False))
+
+    def _failed(self, outcome: Outcome, error: BaseException) -> str:
+        """Keep the error's first line, and the last line of the program that it came through."""
+        first = (str(error).strip() or repr(error)).splitlines()[0]
+        outcome.error = f"{type(error).__name__}: {first}"
+        if isinstance(error, SyntaxError) and error is self._modern[self._index(outcome)].error:
+            outcome.error = f"{type(error).__name__}: {error.msg}; neither Python 3 nor Python 2"
+            line = outcome.cell.line + (error.lineno or 1) - 1
+        else:
+            line = _line_in(error, str(outcome.cell.path)) or outcome.cell.line
+            trace = traceback.TracebackException.from_exception(error)
+            print("".join(_from_program(trace, str(outcome.cell.path))), file=sys.stderr, end="", flush=True)
+        outcome.place = outcome.cell.place(line)
+        return FAILED
+
+    def _index(self, outcome: Outcome) -> int:
+        return self._document.cells.index(outcome.cell)
+
+
+def _line_in(error: BaseException, name: str) -> int | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == name), None)
+
+
+def _from_program(trace: traceback.TracebackException, name: str) -> Iterator[str]:
+    """The traceback from the program's first line on: how freshpot got there helps nobody."""
+    first = next((i for i, frame in enumerate(trace.stack) if frame.filename == name), 0)
+    trace.stack[:] = trace.stack[first:]
+    return trace.format()
+
+
+@contextlib.contextmanager
+def _timed(magic: tuple[str, str] | None) -> Iterator[None]:
+    """Print the times that ``%%time`` prints."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    if magic is not None and magic[0] in ("time", "timeit"):
+        print(f"CPU times: total: {time.process_time() - cpu:.3g} s")
+        print(f"Wall time: {time.perf_counter() - wall:.3g} s")

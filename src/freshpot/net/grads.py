@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freshpot.errors import GradientError
-from freshpot.net.op import ArgValue, Op
+from freshpot.net.op import Op
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ class MaxPooling(Pool, abstract=True):
             return Y.clone()
         Y = torch.maximum(Y, second)
         for view in views:
-            torch.maximum(Y, view, out=Y)
+            # autograd, where a tracer derives this kernel, keeps what it is given
+            Y = torch.maximum(Y, view) if torch.is_grad_enabled() else torch.maximum(Y, view, out=Y)
         return Y
 
 

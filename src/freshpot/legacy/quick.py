@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,14 +28,24 @@ def capped(steps: int | None, text: str, notes: Notes) -> Iterator[None]:
     if steps is None:
         yield
         return
-    notes.add(
-        f"--quick {steps}: trainings were stopped after {steps} steps; figures and accuracies are not the real ones"
-    )
+    done = []
     with contextlib.ExitStack() as stack:
         for word, cap in _CAPS.items():
             if word in text:
-                stack.enter_context(cap(steps))
+                with contextlib.suppress(_NotHereError):
+                    stack.enter_context(cap(steps))
+                    done.append(word.rstrip("."))
+        notes.add(
+            f"--quick {steps}: trainings through {', '.join(done)} were stopped after {steps} steps; figures and "
+            "accuracies are not the real ones"
+            if done
+            else f"--quick {steps}: nothing in this program is known to train"
+        )
         yield
+
+
+class _NotHereError(Exception):
+    """The door to cap is not installed."""
 
 
 @contextlib.contextmanager
@@ -93,10 +102,10 @@ def _trains(workspace: Any, net: Any) -> bool:
 @contextlib.contextmanager
 def _loaders(steps: int, module: str, name: str) -> Iterator[None]:
     """A data loader gives so many batches each time it is gone through."""
-    if importlib.util.find_spec(module.rpartition(".")[0]) is None:  # this freshpot has no such door
-        yield
-        return
-    owner = getattr(importlib.import_module(module), name)
+    try:
+        owner = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise _NotHereError(module) from None
     plain = owner.__iter__
 
     def limited(self: Any) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import copy
 import linecache
 import pprint
 import sys
@@ -137,11 +138,16 @@ class _Run:
             return
         known = {*self._names, *dir(builtins)}
         for name, (later, statement) in early.imports_ahead(self._trees, index, known).items():
-            place = self._document.cells[later].line + statement.lineno - 1
+            first = self._document.cells[later].line
+            module = ast.increment_lineno(copy.deepcopy(ast.Module([statement], [])), first - 1)
+            try:
+                exec(compile(module, str(self._document.path), "exec", dont_inherit=True), self._names)
+            except Exception:
+                continue
+            line = first + statement.lineno - 1
             self._around.notes.add(
-                f"{name}: used in cell {index + 1} but imported only in line {place}; that line was run first"
+                f"{name}: used in cell {index + 1} but imported only in line {line}; that line was run first"
             )
-            exec(compile(ast.Module([statement], []), str(self._document.path), "exec"), self._names)
 
     def _execute(self, cell: Cell, modern: Modernized) -> None:
         """Run the text; show the value of the last line."""

@@ -149,9 +149,8 @@ class Shell:
         done = subprocess.run(
             command, shell=True, stdout=subprocess.PIPE, text=True, errors="replace", check=False
         )
-        if done.returncode and not capture:
-            print(f"[exit status {done.returncode}]")
-        return done.stdout
+        failed = f"[exit status {done.returncode}]\n" if done.returncode and not capture else ""
+        return done.stdout + failed
 
     def _get_mnist(self, command: str) -> str:
         self._notes.add(f"{command}: done by freshpot, which has MNIST or fetches it")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-import operator
 import os
 import re
 import shlex
@@ -24,34 +23,18 @@ from google.protobuf import text_format
 
 from caffe.proto import caffe_pb2
 from freshpot.cli import main
+from freshpot.legacy import python2
+from freshpot.legacy.cells import Cell
+from freshpot.legacy.magics import MAGIC, SHELL
+from freshpot.legacy.modernize import python3
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import Cell, read_cells
+from cells import read_cells
 
 pyplot = pytest.importorskip("matplotlib.pyplot", reason="the tutorial draws with matplotlib")
 
 
 # ---- a notebook of Python 2 ----------------------------------------------------------------------------
-class _Python2(ast.NodeTransformer):
-    """Division of whole numbers gives whole numbers."""
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        self.generic_visit(node)
-        if not isinstance(node.op, ast.Div):
-            return node
-        return ast.Call(ast.Name("__div__", ast.Load()), [node.left, node.right], [])
-
-
-def divide(a: Any, b: Any) -> Any:
-    return operator.floordiv(a, b) if isinstance(a, int) and isinstance(b, int) else operator.truediv(a, b)
-
-
-def python3(code: str) -> ast.Module:
-    code = re.sub(r"^(\s*)!(.+)$", lambda hit: f"{hit[1]}__system__({hit[2]!r})", code, flags=re.M)
-    code = re.sub(r"^(\s*)print (?!\()(.+)$", r"\1print(\2)", code, flags=re.M)
-    return ast.fix_missing_locations(_Python2().visit(ast.parse(code)))
-
-
 @dataclass
 class Notebook:
     """The tutorial after it ran: per cell what it printed, drew, and the value of its last line; all names."""
@@ -62,7 +45,7 @@ class Notebook:
     names: dict[str, Any] = field(default_factory=dict)
 
     def run(self, cell: Cell) -> None:
-        tree = python3(cell.code)
+        tree = ast.parse(python3(cell.source))
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         with contextlib.redirect_stdout(io.StringIO()) as out:
             exec(compile(tree, str(cell.path), "exec"), self.names)
@@ -117,7 +100,9 @@ def notebook(shared: Path, seed: Path, caffe_root: Path) -> Iterator[Notebook]:
         else:
             assert command == "data/mnist/get_mnist.sh"  # there already
 
-    made = Notebook(names={"__name__": "__main__", "__div__": divide, "__system__": system})
+    made = Notebook(
+        names={"__name__": "__main__", MAGIC: lambda *words: None, SHELL: system, **python2.names()}
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "chdir", chdir)
         patch.setattr(sys, "path", list(sys.path))
@@ -146,13 +131,6 @@ def cell_with(seed: Path, line: str) -> int:
 # ---- what it shows -------------------------------------------------------------------------------------
 def test_every_cell_is_found(seed: Path) -> None:
     assert len(read_cells(seed)) == 18
-
-
-def test_python2_is_translated() -> None:
-    names: dict[str, Any] = {"__div__": divide, "__system__": print}
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(compile(python3("!cat a 'b'\nif 1:\n    print 'x', 7 / 2, 7. / 2\n"), "", "exec"), names)
-    assert out.getvalue() == "cat a 'b'\nx 3 3.5\n"
 
 
 def test_the_net_is_printed(notebook: Notebook, seed: Path) -> None:

@@ -20,6 +20,7 @@ from caffe._cli import main
 from caffe._cli.events import _masked
 from caffe._cli.flags import Flag, UsageError, parse
 from caffe._cli.logs import parse_log
+from caffe._net.layer import Layer
 from caffe.proto import caffe_pb2
 from freshpot.data.datum import datum_to_array
 from freshpot.data.reader import open_db
@@ -212,6 +213,20 @@ def test_test_and_time(capsys):
     assert "(* 1 = " in lines[-1]
     assert main(["time", "-model", "net.prototxt", "-iterations", "2"]) == 0
     assert sum("forward-backward time" in x for x in capsys.readouterr().err.splitlines()) == 2
+
+
+def test_time_runs_layers_backwards_that_no_loss_needs(monkeypatch):
+    Path("deploy.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 } }'
+    )
+    ran = []
+    backward = Layer.backward
+    monkeypatch.setattr(
+        Layer, "backward", lambda self, down: (ran.append((self.name, down)), backward(self, down))
+    )
+    assert main(["time", "-model", "deploy.prototxt", "-iterations", "1"]) == 0
+    assert ran == [("ip", [False]), ("in", [])]
 
 
 @pytest.mark.parametrize(

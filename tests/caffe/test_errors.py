@@ -75,8 +75,10 @@ BAD_NETS: list[tuple[str, type[FreshpotError], str]] = [
     ('name: "n"\ninput: "data"\ninput_dim: [1, 3, 8, 8]\nlayers {\n name: "x" type: PERMUTE bottom: "data" top: "x" }\n'
      'layers { name: "y" type: ROI_POOLING }', UnknownOperatorError,
      "cannot run, 2 layers or fields are unknown:\n"
-     "  FILE:4: layer 'x' (Permute): there is no layer type 'Permute'. Did you mean Parameter?\n"
-     "  FILE:6: layer 'y' (RoiPooling): there is no layer type 'RoiPooling'. Did you mean Pooling?"),
+     "  FILE:4: layer 'x' (Permute): there is no layer type 'Permute'. SSD's branch of Caffe has it, BVLC Caffe "
+     "not.\n"
+     "  FILE:6: layer 'y' (RoiPooling): there is no layer type 'RoiPooling'. Fast R-CNN's branch of Caffe "
+     "has it, BVLC Caffe not.\n  A layer type that is not there can be a class of yours: "),
     ('name: "n"\ninput: "data"\ninput_dim: [1, 3, 8, 8]\nlayers { name: "r" type: RELU bottom: "dat" top: "r" }',
      MissingBlobError, ":4: layer 'r' (ReLU): bottom 0 'dat' is not the top of any earlier layer. Did you mean data?"),
     # parameters
@@ -259,3 +261,26 @@ def test_load_hdf5_takes_a_file_of_any_name(tmp_path: Path, net: caffe.Net) -> N
     path.write_text("no weights")
     with pytest.raises(FormatError, match=r"weights: not a readable HDF5 file"):
         net.load_hdf5(path)
+
+
+def test_a_shape_that_no_longer_fits_names_its_own_layer(tmp_path: Path) -> None:
+    second = CONV.replace('"conv"', '"wide"').replace('"data"', '"conv"').replace("size: 3", "size: 6")
+    (tmp_path / "net.prototxt").write_text(DATA + CONV + second)
+    made = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    made.blobs["data"].reshape(1, 3, 5, 5)
+    with pytest.raises(
+        ShapeError, match=r":4: layer 'wide' \(Convolution\): a kernel of \[6, 6\] does not fit"
+    ):
+        made.forward()
+
+
+def test_a_layer_of_a_branch_of_caffe_is_refused_with_advice(tmp_path: Path) -> None:
+    text = (
+        DATA + 'layer { name: "p" type: "PriorBox" bottom: "data" top: "p" prior_box_param { min_size: 3 } }'
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    with pytest.raises(UnknownOperatorError) as caught:
+        caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    _, branch, advice = str(caught.value).splitlines()
+    assert branch.endswith("there is no layer type 'PriorBox'. SSD's branch of Caffe has it, BVLC Caffe not.")
+    assert 'type: "Python"' in advice

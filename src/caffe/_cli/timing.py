@@ -9,7 +9,7 @@ from caffe import _log
 from caffe._cli import brew
 from caffe._cli.score import load_net
 from caffe._net.net import CaffeNet
-from freshpot.errors import ArgumentError
+from freshpot.errors import ArgumentError, FreshpotError
 
 
 def run(flags: dict[str, Any], words: list[str]) -> int:
@@ -46,11 +46,20 @@ def _pass(net: CaffeNet, forward: list[float], backward: list[float]) -> float:
         forward[i] += 1e3 * (now - mark)
         mark = now
     for i in reversed(range(len(net.layers))):
-        net.backward_range(i, i)
+        _backward(net, i)
         now = time.perf_counter()
         backward[i] += 1e3 * (now - mark)
         mark = now
     return 1e3 * (mark - begun)
+
+
+def _backward(net: CaffeNet, i: int) -> None:
+    """Run a layer backwards, also one that no loss needs, so that deployed nets are measured too."""
+    try:
+        net.layers[i].backward(net.bottom_needs_backward[i])
+    except (FreshpotError, OSError) as error:
+        net.at_layer(error, i)
+        raise
 
 
 def _report(net: CaffeNet, forward: list[float], backward: list[float], count: int, total: float) -> None:

@@ -110,14 +110,32 @@ def original_types() -> frozenset[str]:
     return frozenset(line for line in text.splitlines() if not line.startswith("#"))
 
 
+#: layer type -> the best known branch of Caffe that has it
+_OF_BRANCHES = {
+    **dict.fromkeys(("AnnotatedData", "DetectionEvaluate", "DetectionOutput", "MultiBoxLoss"), "SSD"),
+    **dict.fromkeys(("Normalize", "Permute", "PriorBox", "VideoData"), "SSD"),
+    **dict.fromkeys(("ROIPooling", "SmoothL1Loss"), "Fast R-CNN"),
+    "PSROIPooling": "R-FCN",
+    "Interp": "DeepLab",
+    "Upsample": "SegNet",
+    "ShuffleChannel": "ShuffleNet",
+    "Axpy": "SENet",
+}
+
+
+def _known_of(name: str) -> str:
+    branch = next((found for known, found in _OF_BRANCHES.items() if known.lower() == name.lower()), None)
+    return f" {branch}'s branch of Caffe has it, BVLC Caffe not." if branch else near_matches(name, _types)
+
+
 def find_type(name: str) -> LayerType:
     """The layer type of that name.
 
     Raises:
-        UnknownOperatorError: there is none; the message names near matches.
+        UnknownOperatorError: there is none; the message says which branch of Caffe has it, or names near matches.
     """
     if name not in _types and name not in layer_types():
-        raise UnknownOperatorError(f"there is no layer type '{name}'.{near_matches(name, _types)}")
+        raise UnknownOperatorError(f"there is no layer type '{name}'.{_known_of(name)}")
     return _types[name]
 
 

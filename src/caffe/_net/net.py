@@ -50,6 +50,10 @@ class LearnableParam:
     shape_owner: str = ""
 
 
+_ADVICE = """\
+A layer type that is not there can be a class of yours: type: "Python" python_param { module: "…" layer: "…" }."""
+
+
 class CaffeNet:
     """A net of layers over a workspace of its own.
 
@@ -165,6 +169,8 @@ class CaffeNet:
         if not found:
             return
         count = f"{len(found)} layers or fields are" if len(found) > 1 else "a layer or field is"
+        if no_such_type:
+            found.append(_ADVICE)
         message = "\n  ".join([f"cannot run, {count} unknown:", *found])
         raise (UnknownOperatorError if no_such_type else ArgumentError)(message, net=self.name or None)
 

@@ -61,6 +61,8 @@ class Forward:
         """Run; returns the loss."""
         loss = 0.0
         for stretch in self._stretches:
+            if not stretch.is_host:
+                self._reshape(stretch)
             try:
                 loss += self._run(stretch)
             except NetError as error:
@@ -72,14 +74,21 @@ class Forward:
         layers = self._net.layers
         if stretch.is_host:
             return layers[stretch.layers[0]].forward()
-        for i in stretch.layers:
-            layers[i].reshape()
         versions = [layers[i].version for i in stretch.layers]
         if stretch.key != versions:
             self._bind(stretch, versions)
         if stretch.plan is not None:
             stretch.plan.run()
         return layers[stretch.layers[-1]].loss()
+
+    def _reshape(self, stretch: Stretch) -> None:
+        """Let layers follow their bottoms' shapes; here it is known which of them refuses."""
+        for i in stretch.layers:
+            try:
+                self._net.layers[i].reshape()
+            except NetError as error:
+                self._net.at_layer(error, i)
+                raise
 
     def _bind(self, stretch: Stretch, versions: list[int]) -> None:
         numbers, stretch.layers, stretch.ops, stretch.owners = stretch.layers, [], [], []

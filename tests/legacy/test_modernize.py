@@ -88,7 +88,10 @@ def test_lines_stay_where_they_are(text: str) -> None:
     assert python3(text).count("\n") == text.count("\n")
 
 
-@pytest.mark.parametrize("text", ["def f(:\n", "x = = 1", "print 'x", "if 1:\nprint 1"])
+DEEP = ["x = " + "(" * 5000, "x = " + "-" * 5000 + "1", "x = " + "[" * 150 + "]" * 150 + "print 1"]
+
+
+@pytest.mark.parametrize("text", ["def f(:\n", "x = = 1", "print 'x", "if 1:\nprint 1", "x = '\0'", *DEEP])
 def test_neither(text: str) -> None:
     (cell,), _ = modernize([text])
     assert cell.error is not None

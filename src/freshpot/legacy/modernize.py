@@ -35,6 +35,8 @@ _NAMES = {
     *("apply", "basestring", "cmp", "execfile", "file", "intern", "long", "raw_input", "reduce", "reload"),
     *("unichr", "unicode", "xrange"),
 }
+#: what ast.parse raises for text that is no program, or one nested too deeply
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 _METHODS = {"has_key", "iteritems", "iterkeys", "itervalues"}
 
 
@@ -81,11 +83,11 @@ def is_python2(text: str) -> bool:
     """True for Python that Python 3 cannot read, and for Python that uses what Python 3 lacks."""
     try:
         return _has_marks(ast.parse(text))
-    except (SyntaxError, ValueError, RecursionError):
+    except _UNREADABLE:
         pass
     try:
         ast.parse(_rewrite(text, print_function=False, division=True))
-    except (SyntaxError, FormatError, RecursionError, ValueError):
+    except (FormatError, *_UNREADABLE):
         return False
     return True
 
@@ -143,11 +145,11 @@ def _without_futures(text: str) -> tuple[str, set[str]]:
 def _modernize(text: str, futures: set[str]) -> Modernized:
     try:
         function = not any(map(_is_print_slip, ast.walk(ast.parse(text))))
-    except (SyntaxError, ValueError, RecursionError):
+    except _UNREADABLE:
         function = "print_function" in futures
     try:
         new = _rewrite(text, print_function=function, division="division" not in futures)
-    except (FormatError, RecursionError):
+    except (FormatError, RecursionError, MemoryError):
         return _checked(text, text)
     return _checked(new, text)
 
@@ -159,8 +161,8 @@ def _checked(new: str, old: str) -> Modernized:
         return Modernized(new, changed=new != old)
     except SyntaxError as error:
         problem = error
-    except (ValueError, RecursionError) as error:
-        problem = SyntaxError(str(error))
+    except (ValueError, RecursionError, MemoryError) as error:
+        problem = SyntaxError(str(error) or "nested too deeply")
     return Modernized(old, error=problem)
 
 

@@ -146,7 +146,7 @@ MISUSE: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "reader": (lambda m: m.TensorProtosDBInput(["r"], ["x"], 1, "d", "lmdb"), ArgumentError, r"takes \[\]"),
     "shape": (
         lambda m: [brew.fc(m, "x", "y", 8, size) for size in (6, 5)],
-        ArgumentError,
+        MisuseError,
         r"'y_w' exists with shape \[6, 8\]",
     ),
     "name": (

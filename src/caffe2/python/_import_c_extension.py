@@ -16,10 +16,22 @@ from caffe2.python._workspace import nets as _nets
 from caffe2.python._workspace import state as _state
 from caffe2.python._workspace import values as _values
 from caffe2.python._workspace.cpp import Blob, Net, Predictor, TensorCPU, Workspace
+from caffe2.python._workspace.databases import DB, Cursor, Mode, Transaction, create_db
 from freshpot.ops.control.python_op import register_python_function
 from freshpot.ops.io.stats import PROCESS
 
-__all__ = ["Blob", "Net", "Predictor", "TensorCPU", "Workspace"]
+__all__ = [
+    "DB",
+    "Blob",
+    "Cursor",
+    "Mode",
+    "Net",
+    "Predictor",
+    "TensorCPU",
+    "Transaction",
+    "Workspace",
+    "create_db",
+]
 
 has_cuda_support: bool = torch.cuda.is_available()
 has_hip_support: bool = False

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from caffe2.python._errors import MisuseError
+
 _stacks = threading.local()
 
 
@@ -33,7 +35,7 @@ class Managed:
     def current(cls, value: Any = None, required: bool = True) -> Any:
         """``value`` if given, else the current object.
 
-        Raises RuntimeError if there is none, it is required, and the class makes none by default.
+        Raises MisuseError if there is none, it is required, and the class makes none by default.
         """
         if value is not None:
             if not isinstance(value, cls):
@@ -44,7 +46,7 @@ class Managed:
             if not required:
                 return None
             if not issubclass(cls, DefaultManaged):
-                raise RuntimeError(f"no {cls.__name__} is active: use `with {cls.__name__}(): …`.")
+                raise MisuseError(f"no {cls.__name__} is active: use `with {cls.__name__}(): …`.")
             stack.append(cls())
         return stack[-1]
 

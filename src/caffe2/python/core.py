@@ -168,5 +168,12 @@ def IsOperator(op_type: str) -> bool:
 
 
 def IsOperatorWithEngine(op_type: str, engine: str) -> bool:
-    """True if there is an operator of that type: each serves every engine."""
-    return registry.is_operator(op_type)
+    """True if there is an operator of that type, and the engine is one that its one kernel stands for."""
+    return registry.is_operator(op_type) and registry.serves_engine(engine)
+
+
+def __getattr__(name: str) -> Any:
+    """``_REGISTERED_OPERATORS``, which programs look into: a set, made when asked for."""
+    if name == "_REGISTERED_OPERATORS":
+        return frozenset(registry.operator_types())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

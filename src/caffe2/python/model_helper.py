@@ -9,6 +9,7 @@ import itertools
 from typing import Any
 
 from caffe2.python import core, scope
+from caffe2.python._errors import MisuseError
 from caffe2.python.helpers.db_input import db_input
 from caffe2.python.modeling.parameter_info import ParameterInfo, ParameterTags
 from caffe2.python.modeling.parameter_sharing import parameter_sharing_context
@@ -162,7 +163,7 @@ class ModelHelper:
     def _shared_param(self, name: str, shape: list[int]) -> core.BlobReference:
         known = self._parameters_info[name]
         if known.shape != shape:
-            raise ArgumentError(
+            raise MisuseError(
                 f"parameter '{name}' exists with shape {known.shape} and cannot be used with shape {shape}."
                 " Give the layer another name, or another name scope."
             )

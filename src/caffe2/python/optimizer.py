@@ -23,8 +23,13 @@ from caffe2.python._optimizer.adaptive import (
     YellowFinOptimizer,
 )
 from caffe2.python._optimizer.base import AuxOptimizerParams, Optimizer, _optimizer_instance_count
+from caffe2.python._optimizer.build import (
+    _get_param_to_device,
+    get_lr_injection,
+    get_param_device,
+    set_lr_injection,
+)
 from caffe2.python._optimizer.build import build as _build
-from caffe2.python._optimizer.build import get_lr_injection, get_param_device, set_lr_injection
 from caffe2.python._optimizer.sgd import (
     FP16SgdOptimizer,
     MultiPrecisionSgdOptimizer,
@@ -50,6 +55,7 @@ __all__ = [
     "WeightDecayBuilder",
     "WngradOptimizer",
     "YellowFinOptimizer",
+    "_get_param_to_device",
     "_optimizer_instance_count",
     "add_weight_decay",
     "build_adadelta",

@@ -9,6 +9,22 @@ import difflib
 
 from freshpot.net import registry
 
+_ENGINES = frozenset(
+    [
+        "",
+        "DEFAULT",
+        "CUDNN",
+        "CUDNNHALF",
+        "DNNLOWP",
+        "EIGEN",
+        "IM2COL",
+        "MIOPEN",
+        "MKLDNN",
+        "NNPACK",
+        "SIMPLE",
+    ]
+)
+
 
 def operator_types() -> list[str]:
     """The types of all operators, sorted."""
@@ -16,8 +32,13 @@ def operator_types() -> list[str]:
 
 
 def is_operator(op_type: str) -> bool:
-    """True if there is an operator of that type, whatever the engine: freshpot has one for all."""
+    """True if there is an operator of that type."""
     return registry.find(op_type) is not None
+
+
+def serves_engine(engine: str) -> bool:
+    """True for the default and for the original's own engines, all of which freshpot's one kernel stands for."""
+    return engine in _ENGINES
 
 
 def nearby_names(op_type: str) -> list[str]:

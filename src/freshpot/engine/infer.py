@@ -34,6 +34,7 @@ def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
     }
     for op in net.ops:
         made = None
+        updated: dict[str, Any] = {}
         if all(name in specs for name in op.inputs):
             operator = registry.get(op.type)(op, _META)
             values = [specs[name] for name in op.inputs]
@@ -45,8 +46,11 @@ def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
                 raise
             except (RuntimeError, NotImplementedError, ValueError, TypeError):
                 made = None  # the kernel needs the data to know
+            updated = {op.outputs[j]: specs[op.inputs[i]] for i, j in operator.must_inplace}
         for i, name in enumerate(op.outputs):
             specs.pop(name, None)
+            if name in updated:  # written in place: as it was, whatever the data
+                specs[name] = updated[name]
             if made is not None and i < len(made) and isinstance(made[i], torch.Tensor):
                 specs[name] = made[i]
     return {name: (tuple(t.shape), t.dtype) for name, t in specs.items()}

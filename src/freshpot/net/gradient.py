@@ -17,6 +17,7 @@ from freshpot.errors import GradientError
 from freshpot.net import registry
 from freshpot.net.grads import GradientResult, GradName, Sparse, collect
 from freshpot.net.op import Device, Op
+from freshpot.net.schema import check_arity
 from freshpot.net.sums import Contribution, Dense, Output, Rows, needs_sum, sum_up
 from freshpot.net.versions import Call, Versions
 
@@ -34,9 +35,11 @@ def gradient_of(op: Op, output_grads: Sequence[GradName]) -> GradientResult:
 
     Raises:
         UnknownOperatorError: the operator's type is not known.
+        ArityError: it has too few or too many inputs or outputs.
         GradientError: the operator has no gradient; the message says why.
     """
     definition = registry.get(op.type)
+    check_arity(op, definition.inputs, definition.outputs)
     if definition.gradient_rule is not None:
         return collect(op, definition.gradient_rule, output_grads)
     if definition.gradient_stops:

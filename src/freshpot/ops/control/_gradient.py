@@ -32,12 +32,19 @@ def do_gradient(g: GradientMaker) -> list[Op]:
     bound: dict[str, str] = {}
     inputs, saved = _bind_reads(ops, {**from_outside, **to_outer}, bound)
     outputs: list[str] = []
+    read_as = {outer: inner for inner, outer in bound.items()}
+    last: list[Op] = []
     for i, outer in enumerate(g.op.inputs[:-1]):
         inner = to_inner[outer]
         if inner in grads:
-            ops.append(Op("Copy", [grads[inner]], [inner + _INNER_COPY]))
-            bound[inner + _INNER_COPY] = outer + "_grad"
-            outputs.append(g.GI(i))
+            made, grad = inner + _INNER_COPY, g.GI(i)
+            ops.append(Op("Copy", [grads[inner]], [made]))
+            outputs.append(grad)
+            if grad in read_as:  # a loop's body: the gradient comes in and goes out under one name
+                last.append(Op("Copy", [made], [read_as[grad]]))
+            else:
+                bound[made] = grad
+    ops += last
     places = [*inputs, *outputs]
     return [
         *copies,

@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from freshpot.net.grads import GradientMaker
+from freshpot.net.op import Op
 from freshpot.net.schema import NUMERIC, Port
 from freshpot.ops._operator import gradient
 from freshpot.ops.elementwise._broadcast import Broadcasting
@@ -93,8 +95,32 @@ class Div(_Arithmetic):
     function = staticmethod(_divide)
     inplace = ((0, 0),)
 
-    @gradient("dC A B C -> dA dB", inplace=((0, 0),))
-    def backward(self, dC: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def gradient_rule(g: GradientMaker) -> list[Op]:
+        return [g.new("DivGradient", [g.GO(0), g.I(0), g.I(1), g.O(0)], [g.GI(0), g.GI(1)])]
+
+
+class DivGradient(Div):
+    """Gradient of Div. Nets of 2017 have its older form: B, C, dC -> dA, dB, where A has the shape of C.
+
+    Shapes:   dC, A, B, C: as in Div -> dA, dB: as A and B
+    Source:   caffe2/operators/elementwise_div_gradient_op.cc
+    """
+
+    inputs = (Port("dC", NUMERIC), Port("A", NUMERIC), Port("B", NUMERIC), Port("C", NUMERIC, optional=True))
+    outputs = (Port("dA"), Port("dB", optional=True))
+    gradient_rule = None
+    no_gradient = "it is itself a gradient"
+
+    def check(self, *inputs: Tensor) -> None:
+        """Nothing that the kernel does not see."""
+
+    def kernel(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        if len(inputs) == 3:
+            B, C, dC = inputs
+            A = C
+        else:
+            dC, A, B, C = inputs
         aligned = self.align(A, B)
         dA = dC / aligned
         # A / A names one blob for both gradients; the original leaves dA in it.

@@ -30,13 +30,18 @@ class LabelCrossEntropy(Operator):
                 f"label must have shape ({rows},), one class for each row of X, got {tuple(label.shape)}."
             )
 
+    @staticmethod
+    def rows(X: Tensor) -> Tensor:
+        """X as a matrix, a row an example: also where there is no example."""
+        return X.flatten(1) if X.dim() > 1 else X.reshape(X.shape[0] if X.dim() else 1, 1)
+
     def kernel(self, X: Tensor, label: Tensor) -> Tensor:
-        picked = X.reshape(label.shape[0], -1).gather(1, label.long().view(-1, 1))
+        picked = self.rows(X).gather(1, label.long().view(-1, 1))
         return picked.clamp_(min=SMALLEST).log_().neg_().view(-1)
 
     @gradient("X label dY -> dX", check=check)
     def backward(self, X: Tensor, label: Tensor, dY: Tensor) -> Tensor:
         at = label.long().view(-1, 1)
-        rows = X.reshape(label.shape[0], -1)
+        rows = self.rows(X)
         slope = dY.reshape(-1, 1) / rows.gather(1, at).clamp_(min=SMALLEST)
         return torch.zeros_like(rows).scatter_(1, at, slope.neg_()).view(X.shape)

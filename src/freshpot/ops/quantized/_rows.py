@@ -64,7 +64,8 @@ def pack(q: Tensor, layout: Layout) -> Tensor:
 def decode(rows: Tensor, layout: Layout) -> Tensor:
     """(..., bytes) uint8 -> (..., columns) float32."""
     body, tail = rows[..., : -layout.tail], rows[..., -layout.tail :]
-    ends = tail.contiguous().view(layout.kind).float()
+    # a copy: memory that starts at an odd byte cannot be read as floats
+    ends = tail.clone(memory_format=torch.contiguous_format).view(layout.kind).float()
     return unpack(body, layout).float() * ends[..., :1] + ends[..., 1:]
 
 

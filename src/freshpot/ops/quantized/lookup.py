@@ -57,9 +57,10 @@ class _Sum(Operator, abstract=True):
     def _rows(self, data: Tensor, indices: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
         """The rows that are asked for, as floats."""
         if not self.layout:
-            flat = take_rows(self, data, indices).reshape(indices.numel(), -1)
+            count, row = indices.numel(), data.shape[1:]
+            flat = take_rows(self, data, indices).reshape(count, row.numel())
             ends = rest[0][indices.long()]
-            return (flat.float() * ends[:, :1] + ends[:, 1:]).reshape(-1, *data.shape[1:])
+            return (flat.float() * ends[:, :1] + ends[:, 1:]).reshape(count, *row)
         if not self.mapped or rest[0].tolist() == [0]:
             return decode(take_rows(self, data, indices), self.layout)
         there = take_rows(self, rest[0], indices).long()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -52,6 +53,10 @@ class LengthsToRanges(_OfLengths):
 
     def kernel(self, lengths: Tensor) -> Tensor:
         return torch.stack([self.starts(lengths), lengths], 1)
+
+    def infer(self, lengths: Tensor) -> Sequence[Tensor]:
+        """A pair a segment."""
+        return [lengths.new_empty(lengths.numel(), 2)]
 
 
 class LengthsToOffsets(_OfLengths):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -151,6 +152,10 @@ class GatherRanges(Operator):
         within = torch.arange(int(sizes.sum())) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
         rows = within + torch.repeat_interleave(flat[:, 0], sizes)
         return take(data, rows), ranges[..., 1].sum(1).int()
+
+    def infer(self, data: Any, ranges: Tensor) -> Sequence[Any]:
+        """The lengths; how many elements there are only the data says."""
+        return [None, ranges.new_empty(ranges.shape[0], dtype=torch.int32)]
 
 
 class GatherRangesToDense(Operator):

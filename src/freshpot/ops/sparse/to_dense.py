@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +39,10 @@ class SparseToDense(Operator):
         if low < 0 or high >= rows:
             self.refuse(f"indices must be from 0 to {rows - 1}; found {low} to {high}.")
         return values.new_zeros(rows, *values.shape[1:]).index_add_(0, indices, values)
+
+    def infer(self, indices: Tensor, values: Tensor, *like: Tensor) -> Sequence[Tensor] | None:
+        """Without the third input the rows depend on the indices themselves."""
+        return [values.new_empty(like[0].shape[0], *values.shape[1:])] if like else None
 
     @staticmethod
     def gradient_rule(g: GradientMaker) -> list[Op]:

@@ -24,6 +24,8 @@ def _reshape_rule(g: GradientMaker) -> list[Op]:
 class Reshape(Operator):
     """reshaped = data in a new shape, in which 0 keeps a dimension and one -1 is whatever is left.
 
+    If data has no elements, 0 and -1 are both 0.
+
     Shapes:   data: any; new_shape: (dimensions,), instead of the argument -> reshaped; old_shape: int64
     Raises:   ArgumentError if there is no shape, or two; ShapeError if the elements do not fit in it.
     Source:   caffe2/operators/reshape_op.h
@@ -43,6 +45,8 @@ class Reshape(Operator):
         wanted = new_shape[0].tolist() if new_shape else self.shape
         if wanted.count(-1) > 1 or any(size < -1 for size in wanted):
             self.refuse(f"new shape {wanted}: at most one dimension may be -1, none may be smaller.")
+        if 0 in data.shape and 0 in wanted + [0] * (-1 in wanted):
+            return [max(size, 0) for size in wanted]  # of nothing, nothing is kept and nothing is left
         if any(size == 0 and i >= len(data.shape) for i, size in enumerate(wanted)):
             self.refuse(
                 f"new shape {wanted} keeps a dimension (0) that data {tuple(data.shape)} does not have."

@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -204,6 +205,17 @@ def test_ours_under_a_foreign_name(names: None, monkeypatch: pytest.MonkeyPatch)
     assert ours.__spec__.name == "freshpot.formats.idx"
     for name in ("teapot", "teapot.idx"):
         monkeypatch.delitem(sys.modules, name)
+
+
+def test_a_dialect_is_ours_whatever_is_there(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ModuleType("paddle")
+    monkeypatch.setitem(sys.modules, "paddle", real)
+    monkeypatch.setattr("freshpot.legacy.binding.DIALECTS", {"paddle": ("freshpot.formats",)})
+    with bound(lambda value: False, notes, dialect=None, python2=False):
+        assert importlib.import_module("paddle") is real
+    with bound(lambda value: False, notes, dialect="paddle", python2=False):
+        assert importlib.import_module("paddle").__name__ == "freshpot.formats"
+    assert sys.modules["paddle"] is real
 
 
 def test_nothing_is_left_behind(notes: Notes) -> None:

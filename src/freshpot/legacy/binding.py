@@ -172,5 +172,8 @@ def bound(show: Callable[[Any], bool], notes: Notes, *, dialect: str | None, pyt
         for name in added:
             delattr(urllib, name)
         foreign = {*old_modules.renamed, *finder._groups, *_OURS}
-        for name in [n for n in sys.modules if n.partition(".")[0] in foreign and n not in before]:
-            del sys.modules[name]
+        for name in [n for n in sys.modules if n.partition(".")[0] in foreign]:
+            if name in before:
+                sys.modules[name] = before[name]
+            else:
+                del sys.modules[name]

@@ -17,7 +17,7 @@ FLOORS = [
     {"freshpot.ops"},
     {"freshpot.engine"},
     {"freshpot.convert", "freshpot.viz"},
-    {"caffe", "caffe2", "freshpot.torch", "freshpot.torchvision"},
+    {"caffe", "caffe2", "freshpot.paddle", "freshpot.torch", "freshpot.torchvision"},
     {"freshpot.legacy"},
     {"freshpot.testing", "freshpot.cli", "freshpot.__main__"},
 ]

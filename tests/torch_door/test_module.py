@@ -332,6 +332,14 @@ def test_sparse_gradients() -> None:
     assert net.get_parameter("table_w").grad.tolist() == [[0, 0], [2, 2], [0, 0], [1, 1], [0, 0]]
 
 
+def test_a_part_that_nobody_reads() -> None:
+    net = module(Net("n", [Op("Split", ["x"], ["a", "b"], {"axis": 1})], ["x"], ["a"]), {})
+    x = torch.rand(2, 4, requires_grad=True)
+    net(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[1, 1, 0, 0]] * 2
+
+
 # ---- errors --------------------------------------------------------------------------------------------
 def test_all_operators_with_effects_are_named() -> None:
     ops = [

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import dropout
 
 from freshpot.errors import FreshpotError, GradientError, KernelError
 from freshpot.net import Op, registry
@@ -28,7 +29,7 @@ Env = dict[str, Any]
 class Bound:
     """An operator bound to its arguments and a device. Calling it reads and writes a dict of blobs."""
 
-    def __init__(self, op: Op, device: torch.device, net: str) -> None:
+    def __init__(self, op: Op, device: torch.device, net: str, returned: Sequence[str] = ()) -> None:
         definition = registry.get(op.type)
         self.op = op
         self.net = net
@@ -38,6 +39,10 @@ class Bound:
         except FreshpotError as error:
             raise error.at(net=net, op=str(op)) from None
         self.stops = definition.gradient_stops
+        #: the gradients of its outputs are put together, so none may be missing (Split)
+        self.joins = any(port.many for port in definition.outputs)
+        #: for a tracer, PyTorch's own dropout says more than random numbers and a product
+        self._plain_dropout = op.type == "Dropout" and set(returned).isdisjoint(op.outputs[1:])
         self._backwards: dict[tuple[Any, ...], Backward] = {}
 
     def __call__(self, env: Env) -> None:
@@ -52,7 +57,12 @@ class Bound:
 
     def trace(self, env: Env) -> None:
         """Run the kernel in the open, for a tracer."""
-        made = self.operator.kernel(*[env[name] for name in self.op.inputs])
+        values = [env[name] for name in self.op.inputs]
+        if self._plain_dropout:
+            args = self.op.args
+            env[self.op.outputs[0]] = dropout(values[0], args.get("ratio", 0.5), not args["is_test"])  # type: ignore
+            return
+        made = self.operator.kernel(*values)
         if not isinstance(made, (tuple, list)):
             made = (made,)
         if self.stops:
@@ -192,6 +202,8 @@ class _Differentiable(torch.autograd.Function):
         kept = [next(saved) if is_tensor else v for v, is_tensor in zip(ctx.others, ctx.tensors, strict=True)]
         inputs, outputs = kept[: ctx.count], kept[ctx.count :]
         wanted = tuple(ctx.needs_input_grad[1:])
+        if ctx.bound.joins:
+            grads = tuple(_zeros(g, out) for g, out in zip(grads, outputs, strict=True))
         try:
             made = ctx.bound.backward(tuple(g is not None for g in grads), wanted)
         except GradientError:  # the rule may need the gradient of an output that nothing reads

@@ -19,7 +19,7 @@ from freshpot.errors import ArityError, NotSupportedError, near_matches
 from freshpot.net import Net
 from freshpot.net.gradient import backward
 from freshpot.net.grads import GradName
-from freshpot.torch._graph import Lowering, converters, name_of
+from freshpot.torch._graph import Lowering, converters, matters, name_of
 
 
 @dataclass
@@ -103,7 +103,7 @@ def capture(
     _name_placeholders(program, low)
     _refuse_unknown(program.graph, low.net.name)
     for node in program.graph.nodes:
-        if node.op == "call_function":
+        if matters(node):
             low.convert(node)
     _set_outputs(program, low)
     low.net.inputs = [*low.inputs, *low.parameters]
@@ -127,7 +127,7 @@ def _name_placeholders(program: Any, low: Lowering) -> None:
 
 def _refuse_unknown(graph: Any, net: str) -> None:
     table = converters()
-    names = {name_of(node.target) for node in graph.nodes if node.op == "call_function"}
+    names = {name_of(node.target) for node in graph.nodes if matters(node)}
     unknown = sorted(names - set(table))
     if unknown:
         lines = "\n  ".join(f"{name}{near_matches(name, table)}" for name in unknown)

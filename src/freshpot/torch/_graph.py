@@ -51,6 +51,14 @@ def name_of(target: Any) -> str:
     return getattr(target, "__name__", str(target))
 
 
+def matters(node: Node) -> bool:
+    """True for a call whose result somebody reads, or that writes into what it is given."""
+    if node.op != "call_function":
+        return False
+    schema = getattr(node.target, "_schema", None)
+    return bool(node.users) or (schema is not None and schema.is_mutable)
+
+
 class Call:
     """One ATen call: its arguments by the names of its schema, defaults filled in."""
 
@@ -128,8 +136,8 @@ class Lowering:
         made = converters()[call.name](self, call)
         self.names[node] = made
 
-    def blob(self, node: Any) -> str:
-        """The blob of a node."""
+    def blob(self, node: Any) -> Any:
+        """The blob of a node; of one with several results, a list."""
         return self.names[node]
 
     def blobs(self, nodes: Sequence[Any]) -> list[str]:
@@ -155,17 +163,11 @@ class Lowering:
         self.values[blob] = value
         return blob
 
-    def scalar(self, value: float, like: Tensor) -> str:
-        """A blob of one element, made in the net."""
+    def scalar(self, value: float, like: Tensor, blob: str) -> str:
+        """A blob as large as ``blob`` that holds one value everywhere, made in the net."""
         number = CAFFE2_TYPES.get(like.dtype)
         if number is None:
             self._call.refuse(f"numbers beside tensors of {like.dtype} are not converted.")
         typed: Any = float(value) if like.is_floating_point() else int(value)
-        return self.op(
-            "ConstantFill",
-            [],
-            self.fresh(f"{self._call.node.name}_number"),
-            shape=[1],
-            value=typed,
-            dtype=number,
-        )
+        name = self.fresh(f"{self._call.node.name}_number")
+        return self.op("ConstantFill", [blob], name, value=typed, dtype=number)

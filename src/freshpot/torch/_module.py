@@ -105,7 +105,9 @@ class NetModule(nn.Module):
     def _bind(self, device: torch.device, training: bool) -> list[Bound]:
         key = (training, device)
         if key not in self._bound:
-            self._bound[key] = [Bound(op, device, self.net_name) for op in self._modes[training]]
+            self._bound[key] = [
+                Bound(op, device, self.net_name, self.output_names) for op in self._modes[training]
+            ]
         return self._bound[key]
 
     # ---- running -------------------------------------------------------------------------------
@@ -163,9 +165,8 @@ class NetModule(nn.Module):
 
     def _keep_states(self, env: Env) -> None:
         """Write back what the net overwrote: running statistics."""
-        with torch.no_grad():
-            for blob, owner, name in self._states:
-                getattr(owner, name).copy_(env[blob].detach())
+        for blob, owner, name in self._states:
+            getattr(owner, name).detach().copy_(env[blob].detach())
 
     def extra_repr(self) -> str:
         return f"{self.net_name}: ({', '.join(self.input_names)}) -> ({', '.join(self.output_names)})"

@@ -33,7 +33,10 @@ class MaxPooling(Pool, abstract=True):
         return self.in_order(self._maxima(images, layout))
 
     def _maxima(self, images: Tensor, layout: Layout) -> Tensor:
-        if math.prod(self.kernels) > _SMALL and images.numel():
+        large = (
+            math.prod(self.kernels) > _SMALL or torch.compiler.is_compiling()
+        )  # a tracer wants the one call
+        if large and images.numel():
             return _POOL[len(self.kernels)](channels_last(images), self.kernels, self.strides)
         views = offsets(images, layout, self.kernels, self.strides)
         Y = next(views)
@@ -42,8 +45,7 @@ class MaxPooling(Pool, abstract=True):
             return Y.clone()
         Y = torch.maximum(Y, second)
         for view in views:
-            # autograd, where a tracer derives this kernel, keeps what it is given
-            Y = torch.maximum(Y, view) if torch.is_grad_enabled() else torch.maximum(Y, view, out=Y)
+            torch.maximum(Y, view, out=Y)
         return Y
 
 

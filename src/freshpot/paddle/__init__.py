@@ -1,0 +1,87 @@
+"""PaddlePaddle 2.0's API on PyTorch's tensors. ``install()`` binds it to the name ``paddle``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any, NoReturn
+
+from freshpot.errors import NotSupportedError, near_matches
+from freshpot.paddle import autograd, io, metric, nn, optimizer, regularizer, static, tensor, vision
+from freshpot.paddle._files import load, save
+from freshpot.paddle._param_attr import ParamAttr
+from freshpot.paddle._state import (
+    DTYPES,
+    CPUPlace,
+    CUDAPinnedPlace,
+    CUDAPlace,
+    get_default_dtype,
+    get_device,
+    get_flags,
+    is_compiled_with_cuda,
+    set_default_dtype,
+    set_device,
+    set_flags,
+)
+from freshpot.paddle._tensor import Tensor
+from freshpot.paddle.autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from freshpot.paddle.hapi import callbacks
+from freshpot.paddle.hapi.model import Model
+from freshpot.paddle.hapi.summary import summary
+from freshpot.paddle.io import DataLoader
+from freshpot.paddle.tensor import *  # noqa: F403
+
+#: the version whose behaviour and printed formats these are
+__version__ = "2.0.0-beta0"
+
+__all__ = [
+    *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "Model", "ParamAttr", "Tensor",
+    "autograd", "callbacks", "disable_static", "enable_grad", "enable_static", "get_default_dtype", "get_device",
+    "get_flags", "grad", "in_dynamic_mode", "install", "io", "is_compiled_with_cuda", "is_grad_enabled", "load",
+    "metric", "nn", "no_grad", "optimizer", "regularizer", "save", "set_default_dtype", "set_device", "set_flags",
+    "set_grad_enabled", "static", "summary", "tensor", "vision",
+]  # fmt: skip
+
+globals().update({name: dtype for name, dtype in DTYPES.items() if name != "bool"})
+globals()["bool"] = DTYPES["bool"]
+
+
+def disable_static(place: Any = None) -> None:
+    """The dynamic mode: the only one here, and always on."""
+    if place is not None:
+        set_device("cpu" if place.is_cpu_place() else f"gpu:{place.device.index or 0}")
+
+
+def enable_static() -> None:
+    """Raises:
+    NotSupportedError: programs written for the static mode are not run.
+    """
+    raise NotSupportedError("paddle.enable_static: only the dynamic mode (disable_static) is done here")
+
+
+def in_dynamic_mode() -> Any:
+    """True."""
+    return True
+
+
+def install(force: Any = False) -> None:
+    """Bind the names ``paddle``, ``paddle.nn`` … to this module, unless a real Paddle is there (and not ``force``).
+
+    Raises:
+        NotSupportedError: a real Paddle is installed or imported; say ``force=True`` to hide it.
+    """
+    own, known = sys.modules[__name__], sys.modules.get("paddle")
+    spec = None if known is not None else importlib.util.find_spec("paddle")
+    real = known is not None or (spec is not None and spec.origin is not None)  # a mere folder has no origin
+    if known is not own and real and not force:
+        raise NotSupportedError(
+            "a real paddle is installed; say install(force=True) to use freshpot's in its place"
+        )
+    for name, module in list(sys.modules.items()):
+        if (name == __name__ or name.startswith(__name__ + ".")) and "._" not in name:
+            sys.modules["paddle" + name.removeprefix(__name__)] = module
+    sys.modules["paddle.callbacks"] = callbacks
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise AttributeError(f"paddle has no '{name}' here.{near_matches(name, __all__)}")

@@ -1,0 +1,81 @@
+"""``paddle.save`` and ``paddle.load``: dictionaries of arrays, as pickles the original reads and writes."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from typing import Any
+
+import numpy as np
+
+from freshpot.errors import NotSupportedError
+from freshpot.formats.atomic import write_bytes
+from freshpot.paddle._pickle_reader import read_pickle
+from freshpot.paddle._tensor import Tensor, to_tensor
+
+__all__ = ["load", "save"]
+
+_NAME_TABLE = "StructuredToParameterName@@"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.numpy().reshape(value.shape)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
+    if value is None or isinstance(value, (bool, int, float, str, bytes, np.ndarray, np.generic)):
+        return value
+    raise NotSupportedError(f"paddle.save: {type(value).__name__} is no data; save layer.state_dict()")
+
+
+def save(obj: Any, path: str | os.PathLike[str], protocol: int = 4, **configs: Any) -> None:
+    """Write a state dictionary (or any nest of data) to a file, atomically; missing folders are made.
+
+    Raises:
+        NotSupportedError: something that is no data, a layer itself for instance.
+    """
+    plain = _plain(obj)
+    if (
+        isinstance(obj, dict)
+        and obj
+        and all(isinstance(value, Tensor) and value.persistable for value in obj.values())
+    ):
+        plain[_NAME_TABLE] = {key: value.name for key, value in obj.items()}
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    stream = io.BytesIO()
+    pickle.dump(plain, stream, protocol)
+    write_bytes(path, stream.getvalue())
+
+
+def load(path: str | os.PathLike[str], return_numpy: bool = False, **configs: Any) -> Any:
+    """Read a file of :func:`save` or of the original; nothing in it is executed.
+
+    Raises:
+        FormatError: corrupt, cut off, or holding something other than data.
+        OSError: it cannot be opened.
+    """
+    with open(path, "rb") as file:
+        found = read_pickle(file.read(), path)
+    if isinstance(found, dict) and not configs.get("keep_name_table"):
+        found.pop(_NAME_TABLE, None)
+    return found if return_numpy else _tensors(found)
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return to_tensor(value)
+    if (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], np.ndarray)
+    ):
+        made = to_tensor(value[1])
+        made.name = value[0]
+        return made
+    if isinstance(value, dict):
+        return {key: _tensors(part) for key, part in value.items()}
+    return type(value)(map(_tensors, value)) if isinstance(value, (list, tuple)) else value

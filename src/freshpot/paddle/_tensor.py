@@ -1,0 +1,399 @@
+"""Tensor: Paddle's face of a ``torch.Tensor``; ``lifted`` makes functions over torch tensors take and give it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import torch
+
+from freshpot.errors import ArgumentError, GradientError, near_matches
+from freshpot.paddle import _state
+from freshpot.paddle._state import DType, Place, place_of, to_device, to_dtype
+
+__all__ = ["Parameter", "Tensor", "lifted", "to_tensor", "unwrap", "wrap"]
+
+_numbers = itertools.count()
+
+
+class Tensor:
+    """An array that remembers how it was computed.
+
+    ``shape`` is a list; ``stop_gradient`` (True for data, False for parameters) is the opposite of torch's
+    ``requires_grad``. The methods that compute are those of :mod:`freshpot.paddle.tensor`.
+
+    Attributes:
+        data_: the ``torch.Tensor`` beneath.
+        name: made when not given: ``generated_tensor_0``.
+        persistable: True for parameters and buffers.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_hooks", "_name", "data_", "persistable")
+    __array_priority__ = 100
+
+    def __init__(self, data: torch.Tensor, name: str | None = None, persistable: bool = False) -> None:
+        self.data_ = data
+        self._name = name
+        self.persistable = persistable
+
+    # ---- what it is ----
+    @property
+    def name(self) -> str:
+        """Its name, made on the first question."""
+        if self._name is None:
+            self._name = f"generated_tensor_{next(_numbers)}"
+        return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._name = value
+
+    @property
+    def shape(self) -> list[int]:
+        """Sizes along each axis."""
+        return list(self.data_.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        return _state.dtype_of(self.data_)
+
+    @property
+    def place(self) -> Place:
+        """Where it lies."""
+        return place_of(self.data_.device)
+
+    @property
+    def ndim(self) -> int:
+        """How many axes."""
+        return self.data_.dim()
+
+    dim = property(lambda self: self.data_.dim)
+    rank = dim
+
+    @property
+    def size(self) -> int:
+        """How many elements."""
+        return self.data_.numel()
+
+    @property
+    def T(self) -> Tensor:
+        """Axes in reverse order."""
+        return wrap(self.data_.permute(*range(self.data_.dim() - 1, -1, -1)))
+
+    @property
+    def is_leaf(self) -> bool:
+        """True when no operation made it."""
+        return self.data_.is_leaf
+
+    # ---- gradients ----
+    @property
+    def stop_gradient(self) -> bool:
+        """True: no gradient flows to it."""
+        return not self.data_.requires_grad
+
+    @stop_gradient.setter
+    def stop_gradient(self, value: bool) -> None:
+        if value and not self.data_.is_leaf:
+            self.data_ = self.data_.detach()
+        else:
+            self.data_.requires_grad_(not value)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient, or None."""
+        return None if self.data_.grad is None else wrap(self.data_.grad)
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        self.data_.grad = unwrap(value)
+
+    def gradient(self) -> np.ndarray[Any, Any] | None:
+        """The gradient as an array, or None."""
+        return None if self.data_.grad is None else wrap(self.data_.grad).numpy()
+
+    def backward(self, grad_tensor: Tensor | None = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor (of its sum, unless ``grad_tensor`` weighs it) to every leaf's ``grad``.
+
+        A tensor that depends on nothing that learns has nothing to do.
+
+        Raises:
+            GradientError: the graph was used up by an earlier call, or the weights' shape is another.
+        """
+        if not self.data_.requires_grad:
+            return
+        start = unwrap(grad_tensor) if grad_tensor is not None else torch.ones_like(self.data_)
+        try:
+            self.data_.backward(start, retain_graph=retain_graph)
+        except RuntimeError as error:
+            why = str(error).splitlines()[0]
+            raise GradientError(
+                f"backward from {self._brief()}: {why} Call backward(retain_graph=True) to go back twice."
+            ) from error
+
+    def clear_grad(self, set_to_zero: bool = False) -> None:
+        """Forget the gradient, or fill it with zeros."""
+        if set_to_zero and self.data_.grad is not None:
+            self.data_.grad.zero_()
+        else:
+            self.data_.grad = None
+
+    clear_gradient = clear_grad
+
+    def retain_grads(self) -> None:
+        """Keep the gradient of a tensor that an operation made."""
+        self.data_.retain_grad()
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
+        """Call ``hook`` with the gradient when it is known; what it returns replaces it. ``.remove()`` ends that."""
+        return self.data_.register_hook(lambda grad: unwrap(hook(wrap(grad))))
+
+    def detach(self) -> Tensor:
+        """The same memory, without its history."""
+        return wrap(self.data_.detach())
+
+    # ---- values out and in ----
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The values as an array."""
+        data = self.data_.detach()
+        if data.dtype == torch.bfloat16:
+            data = data.float()
+        return data.cpu().numpy()
+
+    def item(self, *index: int) -> Any:
+        """One value as a Python number.
+
+        Raises:
+            ArgumentError: more than one element, and no index.
+        """
+        if index:
+            return self.data_.flatten()[index[0]].item() if len(index) == 1 else self.data_[index].item()
+        if self.data_.numel() != 1:
+            raise ArgumentError(f"item() of {self._brief()}: it has {self.size} elements; give an index")
+        return self.data_.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self.data_.tolist()
+
+    def set_value(self, value: Any) -> None:
+        """Overwrite the values.
+
+        Raises:
+            ArgumentError: another shape.
+        """
+        new = unwrap(to_tensor(value, dtype=self.dtype, place=self.place))
+        if new.shape != self.data_.shape and not (new.numel() == self.data_.numel() == 1):
+            raise ArgumentError(f"set_value on {self._brief()}: the value has shape {list(new.shape)}")
+        with torch.no_grad():
+            self.data_.copy_(new.reshape(self.data_.shape))
+
+    def copy_(self, other: Tensor, blocking: bool = True) -> Tensor:
+        """Overwrite the values with another tensor's."""
+        self.set_value(other)
+        return self
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Converted to another element type."""
+        return wrap(self.data_.to(to_dtype(dtype)))
+
+    cast = astype
+
+    def cpu(self) -> Tensor:
+        """In the processor's memory."""
+        return wrap(self.data_.cpu())
+
+    def cuda(self, device_id: int = 0, blocking: bool = True) -> Tensor:
+        """In a GPU's memory."""
+        return wrap(self.data_.to(to_device(f"gpu:{device_id}")))
+
+    def to(self, target: Any, dtype: Any = None, blocking: bool | None = None) -> Tensor:
+        """Elsewhere, or of another element type."""
+        try:
+            data = self.data_.to(to_dtype(target))
+        except TypeError:
+            data = self.data_.to(to_device(target))
+        return wrap(data if dtype is None else data.to(to_dtype(dtype)))
+
+    # ---- as Python sees it ----
+    def __len__(self) -> int:
+        return len(self.data_)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter([wrap(part) for part in self.data_])
+
+    def __bool__(self) -> bool:
+        return bool(self.data_)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    __index__ = __int__
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        values = self.numpy()
+        return values if dtype is None else values.astype(dtype)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else str(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        data = self.data_.detach().clone().requires_grad_(self.data_.requires_grad)
+        Tensor.__init__(made, data, self._name, self.persistable)
+        return made
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return wrap(self.data_[_index(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.data_[_index(index)] = (
+            unwrap(value) if isinstance(value, Tensor) else torch.as_tensor(value).to(self.data_)
+        )
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), separator=", ", precision=8, prefix=" " * 7)
+        return (
+            f"{self._kind}(shape={self.shape}, dtype={self.dtype.name}, place={self.place}, "
+            f"stop_gradient={self.stop_gradient},\n       {values})"
+        )
+
+    __str__ = __repr__
+    _kind = "Tensor"
+
+    def _brief(self) -> str:
+        return f"a tensor of shape {self.shape}, {self.dtype.name}"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Tensor has no '{name}'.{near_matches(name, dir(type(self)))}")
+
+
+class Parameter(Tensor):
+    """A tensor that learns.
+
+    Attributes:
+        trainable: the opposite of ``stop_gradient``.
+        optimize_attr: ``{"learning_rate": factor}``.
+        regularizer: a decay of its own, or None.
+        need_clip: whether gradient clipping counts it.
+    """
+
+    _kind = "Parameter containing:\nTensor"
+
+    def __init__(self, data: torch.Tensor, name: str | None = None, trainable: bool = True) -> None:
+        super().__init__(data.requires_grad_(trainable), name, persistable=True)
+        self.optimize_attr: dict[str, float] = {"learning_rate": 1.0}
+        self.regularizer: Any = None
+        self.need_clip = True
+        self.is_distributed = False
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it learns."""
+        return not self.stop_gradient
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.stop_gradient = not value
+
+
+def wrap(data: torch.Tensor) -> Tensor:
+    """A Tensor around torch's; a single number gets shape [1] where Paddle 2.0's rule holds."""
+    if data.dim() == 0 and _state.scalars_are_1d():
+        data = data.reshape(1)
+    return Tensor(data)
+
+
+def unwrap(value: Any) -> Any:
+    """torch's tensor within a Tensor (also within lists and tuples); anything else as it is."""
+    if isinstance(value, Tensor):
+        return value.data_
+    if type(value) in (list, tuple):
+        return type(value)(map(unwrap, value))
+    return value
+
+
+def _wrap_all(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return wrap(value)
+    if isinstance(value, (list, tuple)):
+        return (
+            type(value)(map(_wrap_all, value))
+            if type(value) in (list, tuple)
+            else list(map(_wrap_all, value))
+        )
+    return value
+
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def lifted(function: FunctionT) -> FunctionT:
+    """Make a function over torch tensors one over Tensors."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        plain = [unwrap(a) for a in args]
+        return _wrap_all(function(*plain, **{key: unwrap(a) for key, a in keywords.items()}))
+
+    return call  # type: ignore[return-value]
+
+
+def to_tensor(data: Any, dtype: Any = None, place: Any = None, stop_gradient: bool = True) -> Tensor:
+    """A new tensor with the values of numbers, lists, an array or a tensor.
+
+    Python floats take the default element type, Python integers int64; arrays keep theirs.
+
+    Raises:
+        ArgumentError: values that make no rectangle, or are no numbers.
+    """
+    device = to_device(place)
+    if isinstance(data, Tensor):
+        made = data.data_.detach().clone()
+    elif isinstance(data, torch.Tensor):
+        made = data.detach().clone()
+    else:
+        made = _from_python(data)
+    made = made.to(device=device, dtype=made.dtype if dtype is None else to_dtype(dtype))
+    result = wrap(made)
+    result.stop_gradient = stop_gradient
+    return result
+
+
+def _from_python(data: Any) -> torch.Tensor:
+    plain = not isinstance(data, (np.ndarray, np.generic))
+    if isinstance(data, (list, tuple)) and any(isinstance(part, Tensor) for part in data):
+        data = [part.numpy().reshape(part.shape) if isinstance(part, Tensor) else part for part in data]
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ArgumentError(f"to_tensor: rows of unequal length: {error}") from error
+    if array.dtype.kind not in "biufc":
+        raise ArgumentError(f"to_tensor: {type(data).__name__} holds {array.dtype}, which are no numbers")
+    if array.dtype.kind == "u" and array.itemsize > 1:
+        array = array.astype(np.int64)
+    made = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+    return made.to(_state.default_float()) if plain and array.dtype.kind == "f" else made
+
+
+def _index(index: Any) -> Any:
+    """torch's form of an index; single numbers held in tensors of shape [1] are numbers."""
+    if isinstance(index, tuple):
+        return tuple(map(_index, index))
+    if isinstance(index, slice):
+        parts = (index.start, index.stop, index.step)
+        return slice(*[int(part) if isinstance(part, Tensor) else part for part in parts])
+    if isinstance(index, Tensor):
+        data = index.data_
+        return int(data) if data.numel() == 1 and data.dtype != torch.bool and data.dim() <= 1 else data
+    return index

@@ -1,0 +1,8 @@
+"""``paddle.io``: data sets, orders, batches."""
+
+from freshpot.paddle.io import dataset, loader, sampler
+from freshpot.paddle.io.dataset import *  # noqa: F403
+from freshpot.paddle.io.loader import *  # noqa: F403
+from freshpot.paddle.io.sampler import *  # noqa: F403
+
+__all__ = [*dataset.__all__, *loader.__all__, *sampler.__all__]

@@ -1,0 +1,45 @@
+"""``paddle.nn``: layers."""
+
+from typing import NoReturn
+
+from freshpot.paddle._param_attr import ParamAttr
+from freshpot.paddle.nn import (
+    activations,
+    clip,
+    common,
+    container,
+    functional,
+    initializer,
+    loss,
+    norms,
+    windows,
+)
+from freshpot.paddle.nn.activations import *  # noqa: F403
+from freshpot.paddle.nn.clip import *  # noqa: F403
+from freshpot.paddle.nn.common import *  # noqa: F403
+from freshpot.paddle.nn.container import *  # noqa: F403
+from freshpot.paddle.nn.layer import Layer
+from freshpot.paddle.nn.loss import *  # noqa: F403
+from freshpot.paddle.nn.norms import *  # noqa: F403
+from freshpot.paddle.nn.windows import *  # noqa: F403
+
+__all__ = [
+    *activations.__all__,
+    *clip.__all__,
+    *common.__all__,
+    *container.__all__,
+    *loss.__all__,
+    *norms.__all__,
+    *windows.__all__,
+    "Layer",
+    "ParamAttr",
+    "functional",
+    "initializer",
+    "loss",
+]
+
+
+def __getattr__(name: str) -> NoReturn:
+    from freshpot.errors import near_matches
+
+    raise AttributeError(f"paddle.nn has no '{name}' here.{near_matches(name, __all__)}")

@@ -1,0 +1,88 @@
+"""``paddle.tensor``: functions over tensors, which are methods of Tensor too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from freshpot.paddle._tensor import Tensor
+from freshpot.paddle.tensor import creation, manipulation, maths
+from freshpot.paddle.tensor.creation import *  # noqa: F403
+from freshpot.paddle.tensor.manipulation import *  # noqa: F403
+from freshpot.paddle.tensor.maths import *  # noqa: F403
+
+__all__ = [*creation.__all__, *manipulation.__all__, *maths.__all__]
+
+#: functions of :mod:`creation` whose first argument is a tensor
+_OF_A_TENSOR = ["zeros_like", "ones_like", "full_like", "diag", "tril", "triu", "clone", "numel"]
+_OF_A_TENSOR += ["bernoulli", "multinomial"]
+#: what a Tensor has as properties, and what is no method
+_NOT_METHODS = {"shape", "rank", "is_tensor", "einsum", "add_n", "meshgrid"}
+_OPERATORS = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "mod",
+    "pow": "pow",
+    "matmul": "matmul",
+}
+_COMPARISONS = {
+    "lt": "less_than",
+    "le": "less_equal",
+    "gt": "greater_than",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+_BITS = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor"}
+_INPLACE = "add subtract multiply clip scale exp sqrt rsqrt reciprocal round ceil floor tanh reshape squeeze unsqueeze"
+
+
+def _swapped(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
+    def call(self: Tensor, other: Any) -> Tensor:
+        made: Tensor = function(other if isinstance(other, Tensor) else _operand(self, other), self)
+        return made
+
+    return call
+
+
+def _operand(x: Tensor, value: Any) -> Tensor:
+    """``value`` as a tensor that operates with ``x``: a whole number keeps the type of ``x``."""
+    if isinstance(value, (int, float, bool)):
+        floats = isinstance(value, float) and not x.data_.dtype.is_floating_point
+        dtype = torch.get_default_dtype() if floats else x.data_.dtype
+        return Tensor(torch.tensor(value, dtype=dtype, device=x.data_.device))
+    return Tensor(torch.as_tensor(value, device=x.data_.device))
+
+
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        self.data_ = function(self, *args, **keywords).data_
+        return self
+
+    return call
+
+
+def _bind_methods() -> None:
+    for module in (manipulation, maths):
+        for name in module.__all__:
+            if name not in _NOT_METHODS and not hasattr(Tensor, name):
+                setattr(Tensor, name, getattr(module, name))
+    for name in _OF_A_TENSOR:
+        setattr(Tensor, name, getattr(creation, name))
+    for sign, name in {**_OPERATORS, **_COMPARISONS, **_BITS}.items():
+        setattr(Tensor, f"__{sign}__", getattr(maths, name))
+    for sign, name in {**_OPERATORS, **_BITS}.items():
+        setattr(Tensor, f"__r{sign}__", _swapped(getattr(maths, name)))
+    for name in _INPLACE.split():
+        setattr(Tensor, f"{name}_", _in_place(getattr(Tensor, name)))
+    Tensor.__neg__ = Tensor.neg  # type: ignore[attr-defined]
+    Tensor.__abs__ = Tensor.abs  # type: ignore[attr-defined]
+    Tensor.__invert__ = maths.logical_not  # type: ignore[attr-defined]
+
+
+_bind_methods()

@@ -1,0 +1,62 @@
+"""The Paddle tutorial, cell by cell, unchanged; short by a smaller data set, whole in the slow suite."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import freshpot.paddle
+from freshpot.paddle.vision import datasets
+
+pytest.importorskip("matplotlib")
+
+
+def cells(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"^\.\. code:: ipython3\n\n((?:    .*\n|\s*\n)+)", text, flags=re.M)
+    return [re.sub("^    ", "", cell, flags=re.M) for cell in found]
+
+
+def run(shared: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> tuple[str, int]:
+    for name in [name for name in sys.modules if name.startswith("freshpot.paddle")]:
+        monkeypatch.setitem(
+            sys.modules, name.removeprefix("freshpot."), sys.modules[name]
+        )  # gone when it ends
+    monkeypatch.setitem(sys.modules, "paddle.callbacks", freshpot.paddle.callbacks)
+    freshpot.paddle.install(force=True)
+    monkeypatch.setenv("FRESHPOT_DATA", str(shared / "mnist"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    load = datasets.load_mnist
+    monkeypatch.setattr(datasets, "load_mnist", lambda split: load(split=split, limit=limit))
+    freshpot.paddle.seed(1)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    found = cells(shared / "seeds" / "paddle_mnist_lenet.rst")
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        for cell in found:
+            exec(compile(cell, "paddle_mnist_lenet.rst", "exec"), names)
+    return out.getvalue(), len(found)
+
+
+def test_every_cell_runs(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed, count = run(shared, monkeypatch, 640)
+    assert count == 9
+    assert printed.startswith("2.0.0-beta0\n")
+    assert "train_data0 label is: [5]\n" in printed
+    assert re.search(r"^epoch: 0, batch_id: 0, loss is: \[2\.\d+\], acc is: \[0\.\d+\]$", printed, re.M)
+    assert re.search(
+        r"^step 10/10 - loss: \d\.\d{4} - acc_top1: \d\.\d{4} - acc_top2: .* - \d+ms/step$", printed, re.M
+    )
+    assert printed.endswith("Eval samples: 640\n")
+
+
+@pytest.mark.slow
+def test_documented_results(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed, _ = run(shared, monkeypatch, None)
+    top1 = [float(n) for n in re.findall(r"step 157/157 .* acc_top1: (\d\.\d+)", printed)]
+    assert top1[-1] > 0.97

@@ -18,7 +18,7 @@ import numpy as np
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.net import CaffeNet
-from freshpot.errors import ArgumentError, NotSupportedError
+from freshpot.errors import ArgumentError, NotSupportedError, near_matches
 
 Arrays = dict[str, np.ndarray]
 
@@ -265,10 +265,11 @@ class Net(instance):
 
         Raises:
             Exception: inputs that do not match the net's, as in the original.
+            ValueError: no layer is called ``start`` or ``end``.
         """
         names = self._layer_names
-        first = names.index(start) if start is not None else 0
-        last = names.index(end) if end is not None else len(names) - 1
+        first = _position(names, start) if start is not None else 0
+        last = _position(names, end) if end is not None else len(names) - 1
         wanted = {*(self.top_names[end] if end is not None else self.outputs), *(blobs or [])}
         if kwargs:
             if set(kwargs) != set(self.inputs):
@@ -294,10 +295,11 @@ class Net(instance):
 
         Raises:
             Exception: diffs that do not match the net's outputs, as in the original.
+            ValueError: no layer is called ``start`` or ``end``.
         """
         names = self._layer_names
-        first = names.index(start) if start is not None else len(names) - 1
-        last = names.index(end) if end is not None else 0
+        first = _position(names, start) if start is not None else len(names) - 1
+        last = _position(names, end) if end is not None else 0
         wanted = {*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or [])}
         if kwargs:
             if set(kwargs) != set(self.outputs):
@@ -431,6 +433,13 @@ class Net(instance):
         from caffe import _files
 
         _files.copy_weights(self._net, os.fspath(path), hdf5=True)
+
+
+def _position(names: StringVec, name: str) -> int:
+    """The number of the layer of that name; ValueError itself, as in the original."""
+    if name not in names:
+        raise ValueError(f"there is no layer '{name}'.{near_matches(name, names)}")
+    return names.index(name)
 
 
 def _python_face(layer: NetLayer) -> Layer:

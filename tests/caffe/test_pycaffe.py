@@ -156,3 +156,13 @@ def test_log_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 def test_every_layer_of_the_original_is_there() -> None:
     assert len(original_types()) == 61
     assert original_types() <= set(caffe.layer_type_list())
+
+
+@pytest.mark.parametrize("where", [{"start": "i"}, {"end": "i"}])
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_a_pass_from_or_to_a_layer_that_is_not_there(way: str, where: dict[str, str]) -> None:
+    net = caffe.Net._from_text(NET.replace('"ip"', '"ip1"'), caffe.TEST)
+    with pytest.raises(ValueError, match=r"there is no layer 'i'"):
+        getattr(net, way)(**where)
+    with pytest.raises(ValueError, match=r"there is no layer 'ip'\. Did you mean ip1\?"):
+        getattr(net, way)(**dict.fromkeys(where, "ip"))

@@ -44,7 +44,9 @@ class Detector(Net):
         self.transformer = transformer_of(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 
-    def detect_windows(self, images_windows: Iterable[tuple[Any, Sequence[Window]]]) -> list[dict[str, Any]]:
+    def detect_windows(
+        self, images_windows: Iterable[tuple[Any, Sequence[Window] | np.ndarray]]
+    ) -> list[dict[str, Any]]:
         """Classify windows of images.
 
         Args:

@@ -45,7 +45,7 @@ def run(flags: dict[str, Any], words: list[str]) -> int:
     start = time.time()
     print("Loading input...")
     if flags["crop_mode"] == "list":
-        found = detector.detect_windows(list(_read_windows(words[1]).items()))
+        found = detector.detect_windows(_read_windows(words[1]).items())
     else:
         names = Path(words[1]).read_text(encoding="utf-8").split("\n")
         found = detector.detect_selective_search([name.strip() for name in names if name.strip()])

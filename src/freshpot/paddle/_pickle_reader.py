@@ -242,7 +242,7 @@ class _Machine:
     def do_build(self, arg: Any) -> None:
         state, target = self.stack.pop(), self.stack.pop()
         if isinstance(target, _DType):
-            order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
+            order: Any = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
             target.dtype = target.dtype.newbyteorder(order) if order in ("<", ">") else target.dtype
             self.stack.append(target)
         elif isinstance(target, _Array):

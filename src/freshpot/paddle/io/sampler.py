@@ -146,7 +146,7 @@ class DistributedBatchSampler(BatchSampler):
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        share = self.sampler
+        share: Any = self.sampler
         if self._shuffle:
             order = torch.randperm(len(share), generator=torch.Generator().manual_seed(self._epoch))
             self._epoch += 1

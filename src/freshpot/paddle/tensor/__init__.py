@@ -80,9 +80,9 @@ def _bind_methods() -> None:
         setattr(Tensor, f"__r{sign}__", _swapped(getattr(maths, name)))
     for name in _INPLACE.split():
         setattr(Tensor, f"{name}_", _in_place(getattr(Tensor, name)))
-    Tensor.__neg__ = Tensor.neg  # type: ignore[attr-defined]
-    Tensor.__abs__ = Tensor.abs  # type: ignore[attr-defined]
-    Tensor.__invert__ = maths.logical_not  # type: ignore[attr-defined]
+    setattr(Tensor, "__neg__", maths.__dict__["neg"])  # noqa: B010
+    setattr(Tensor, "__abs__", maths.__dict__["abs"])  # noqa: B010
+    setattr(Tensor, "__invert__", maths.__dict__["logical_not"])  # noqa: B010
 
 
 _bind_methods()

@@ -148,7 +148,7 @@ def flip(x: Any, axis: Any, name: str | None = None) -> Any:
 @lifted
 def roll(x: Any, shifts: Any, axis: Any = None, name: str | None = None) -> Any:
     """Shifted round."""
-    return torch.roll(x, tuple(_whole(shifts)), None if axis is None else tuple(_whole(axis)))
+    return torch.roll(x, tuple(_whole(shifts)), () if axis is None else tuple(_whole(axis)))
 
 
 @lifted

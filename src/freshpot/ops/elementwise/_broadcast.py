@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +45,8 @@ class Broadcasting(Operator, abstract=True):
         if A.dtype != B.dtype:
             self.refuse(f"A and B must have one type, got {name_of(A)} and {name_of(B)}.", DTypeError)
         try:
-            fits = torch.broadcast_shapes(A.shape, self.aligned_shape(A, B))
+            # numpy's: PyTorch's own loads sympy, half a second at the first Add
+            fits = np.broadcast_shapes(tuple(A.shape), tuple(self.aligned_shape(A, B)))
         except (RuntimeError, ValueError):
             fits = None
         if fits is None or (self.broadcast and fits != A.shape):

@@ -154,13 +154,15 @@ class GroupNorm(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        self._groups, self._epsilon = num_groups, epsilon
+        self._groups, self._epsilon, self._data_format = num_groups, epsilon, data_format
         self.weight = self.create_parameter([num_channels], weight_attr, default_initializer=Constant(1.0))
         self.bias = self.create_parameter([num_channels], bias_attr, is_bias=True)
 
     def forward(self, input: Any) -> Any:
         """(N, C, ...) -> the same."""
-        return F.group_norm(input, self._groups, self._epsilon, self.weight, self.bias)
+        return F.group_norm(
+            input, self._groups, self._epsilon, self.weight, self.bias, data_format=self._data_format
+        )
 
 
 class InstanceNorm2D(Layer):
@@ -177,13 +179,15 @@ class InstanceNorm2D(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        self._epsilon = epsilon
+        self._epsilon, self._data_format = epsilon, data_format
         self.scale = self.create_parameter([num_features], weight_attr, default_initializer=Constant(1.0))
         self.bias = self.create_parameter([num_features], bias_attr, is_bias=True)
 
     def forward(self, input: Any) -> Any:
         """(N, C, ...) -> the same."""
-        return F.instance_norm(input, weight=self.scale, bias=self.bias, eps=self._epsilon)
+        return F.instance_norm(
+            input, weight=self.scale, bias=self.bias, eps=self._epsilon, data_format=self._data_format
+        )
 
 
 class InstanceNorm1D(InstanceNorm2D):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from freshpot.errors import ArgumentError, ShapeError
+from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
 from freshpot.paddle._state import default_float
 from freshpot.paddle._tensor import lifted
 
@@ -172,6 +173,13 @@ def layer_norm(
     return F.layer_norm(x, shape, weight, bias, epsilon)
 
 
+def _channels_second(x: torch.Tensor, data_format: str, function: Callable[[Any], Any]) -> torch.Tensor:
+    """A function that wants channels in axis 1, of data that may have them last."""
+    if not data_format.endswith("C"):
+        return function(x)
+    return function(x.movedim(-1, 1)).movedim(1, -1)
+
+
 @lifted
 def instance_norm(
     x: Any,
@@ -186,7 +194,9 @@ def instance_norm(
     name: str | None = None,
 ) -> Any:
     """Normalised over each channel of each sample."""
-    return F.instance_norm(x, None, None, weight, bias, True, 0.0, eps)
+    return _channels_second(
+        x, data_format, lambda x: F.instance_norm(x, None, None, weight, bias, True, 0.0, eps)
+    )
 
 
 @lifted
@@ -200,7 +210,7 @@ def group_norm(
     name: str | None = None,
 ) -> Any:
     """Normalised over groups of channels of each sample."""
-    return F.group_norm(x, num_groups, weight, bias, epsilon)
+    return _channels_second(x, data_format, lambda x: F.group_norm(x, num_groups, weight, bias, epsilon))
 
 
 @lifted
@@ -214,7 +224,7 @@ def local_response_norm(
     name: str | None = None,
 ) -> Any:
     """x / (k + alpha * mean of squares over ``size`` channels) ** beta."""
-    return F.local_response_norm(x, size, alpha, beta, k)
+    return _channels_second(x, data_format, lambda x: F.local_response_norm(x, size, alpha, beta, k))
 
 
 @lifted
@@ -260,14 +270,19 @@ def interpolate(
     data_format: str = "NCHW",
     name: str | None = None,
 ) -> Any:
-    """Enlarged or shrunk to a size, or by a factor."""
-    last = data_format.endswith("C")
-    x = x.movedim(-1, 1) if last else x
+    """Enlarged or shrunk to a size, or by a factor.
+
+    Raises:
+        NotSupportedError: align_mode 1 without align_corners, which PyTorch does not have.
+    """
+    if align_mode == 1 and mode in ("linear", "bilinear", "trilinear") and not align_corners:
+        raise NotSupportedError("interpolate with align_mode=1 is not supported yet; align_mode=0 is.")
     if size is not None and not isinstance(size, int):
         size = [int(part) for part in (size.tolist() if isinstance(size, torch.Tensor) else size)]
     corners = align_corners if mode in ("linear", "bilinear", "bicubic", "trilinear") else None
-    made = F.interpolate(x, size, scale_factor, mode, align_corners=corners)
-    return made.movedim(1, -1) if last else made
+    return _channels_second(
+        x, data_format, lambda x: F.interpolate(x, size, scale_factor, mode, align_corners=corners)
+    )
 
 
 upsample = interpolate
@@ -276,4 +291,4 @@ upsample = interpolate
 @lifted
 def pixel_shuffle(x: Any, upscale_factor: int, data_format: str = "NCHW", name: str | None = None) -> Any:
     """Channels spread over a finer grid."""
-    return F.pixel_shuffle(x, upscale_factor)
+    return _channels_second(x, data_format, lambda x: F.pixel_shuffle(x, upscale_factor))

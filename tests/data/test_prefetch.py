@@ -16,9 +16,19 @@ import pytest
 from freshpot.data.prefetch import Prefetcher
 from freshpot.errors import DataError
 
+#: of nets and readers that other tests left for the garbage collector
+_before: set[threading.Thread] = set()
 
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name == "freshpot-prefetch"}
+
+def threads() -> set[threading.Thread]:
+    """Prefetching threads that this test began."""
+    return {thread for thread in threading.enumerate() if thread.name == "freshpot-prefetch"} - _before
+
+
+@pytest.fixture(autouse=True)
+def _only_our_own_threads() -> None:
+    _before.clear()
+    _before.update(thread for thread in threading.enumerate() if thread.name == "freshpot-prefetch")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 50])

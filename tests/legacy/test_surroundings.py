@@ -16,8 +16,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import requests
 
-from freshpot.legacy import pictures, scikit_image, small_requests
+from freshpot.legacy import pictures, scikit_image
 from freshpot.legacy.binding import NoModuleError, bound
 from freshpot.legacy.notes import Notes
 from freshpot.legacy.overlay import Overlay
@@ -149,11 +150,10 @@ def test_files_of_mnist(routes: Routes) -> None:
 
 def test_requests_are_served(routes: Routes) -> None:
     address = "https://gist.githubusercontent.com/aaronmarkham/cd3a6b6ac071eca6f7b4a6e40e6038aa/raw/x"
-    for get in (importlib.import_module("requests").get, small_requests.get):
-        answer = get(address, stream=True)
-        assert (answer.status_code, answer.ok) == (200, True)
-        assert "1000: 'class 1000" in answer.text
-        assert b"".join(answer.iter_content(7)) == answer.content
+    answer = requests.get(address, stream=True)
+    assert (answer.status_code, answer.ok) == (200, True)
+    assert "1000: 'class 1000" in answer.text
+    assert b"".join(answer.iter_content(7)) == answer.content
 
 
 def test_other_addresses_are_not_touched(routes: Routes, notes: Notes, tmp_path: Path) -> None:

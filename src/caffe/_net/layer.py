@@ -428,5 +428,7 @@ class Layer:
         for k, (blob, want) in enumerate(zip(self.blobs, self.param_propagate_down, strict=True)):
             if want:
                 (wanted if k in first else summed)[blob.name] = DIFF.format(blob.name)
+        if not wanted and not summed:
+            return []  # nothing to do, also for layers that have no gradient
         ops = [Op(o.type, list(o.inputs), list(o.outputs), dict(o.args), name=o.name) for o in self._ops]
         return reverse(ops, seeds, wanted, summed)

@@ -44,7 +44,6 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             "IPython": lambda: ipython.modules(show),
             "skimage": scikit_image.modules,
             "helpers": _helpers,
-            "requests": _requests,
         }
         self._made: dict[str, ModuleType] = {}
 
@@ -124,12 +123,6 @@ def _helpers() -> dict[str, ModuleType]:
     from freshpot.legacy import tutorial_helpers
 
     return {"helpers": tutorial_helpers}
-
-
-def _requests() -> dict[str, ModuleType]:
-    from freshpot.legacy import small_requests
-
-    return {"requests": small_requests}
 
 
 def _force(dialect: str) -> None:

@@ -134,11 +134,8 @@ class Routes:
 
     @contextlib.contextmanager
     def _serving_requests(self) -> Iterator[None]:
-        try:
-            import requests
-        except ImportError:  # then binding has a small one, on urllib
-            yield
-            return
+        import requests
+
         plain = requests.Session.request
 
         def request(session: Any, method: str, url: Any, *args: Any, **keywords: Any) -> Any:

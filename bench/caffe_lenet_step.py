@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from compare import alternate, table
+from compare import alternate, mnist_like, table
 from lenet_step import LeNet
 
 _LAYER = """layer { name: "%s" type: "%s" bottom: "%s" top: "%s" param { lr_mult: 1 } param { lr_mult: 2 }
@@ -86,14 +86,7 @@ def torch_step(images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=15)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    rng = np.random.default_rng(0)
-    images = rng.random((args.batch, 1, 28, 28), dtype=np.float32)
-    labels = rng.integers(0, 10, args.batch)
+    args, images, labels = mnist_like(parser)
     jobs = {
         "PyTorch eager": torch_step(images, labels),
         "freshpot (Caffe door)": caffe_step(images, labels),

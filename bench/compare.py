@@ -5,9 +5,13 @@ Absolute times on shared machines mean little: what counts is the ratio of media
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
 
 
 def alternate(jobs: Mapping[str, Callable[[], object]], rounds: int, inner: int) -> dict[str, float]:
@@ -30,3 +34,19 @@ def table(title: str, medians: Mapping[str, float], base: str) -> str:
     lines = [f"### {title}", "", f"| job | median ms | ratio to {base} |", "|---|---:|---:|"]
     lines += [f"| {name} | {1e3 * t:.3f} | {t / medians[base]:.2f} |" for name, t in medians.items()]
     return "\n".join(lines)
+
+
+def mnist_like(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, np.ndarray, np.ndarray]:
+    """Read the arguments that LeNet's benchmarks share, set the threads, draw a batch like MNIST's.
+
+    Returns:
+        the arguments, images (N, 1, 28, 28) float32 from 0 to 1, labels (N,).
+    """
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=15)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rng = np.random.default_rng(0)
+    images = rng.random((args.batch, 1, 28, 28), dtype=np.float32)
+    return args, images, rng.integers(0, 10, args.batch)

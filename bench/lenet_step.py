@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from compare import alternate, table
+from compare import alternate, mnist_like, table
 
 
 def freshpot_step(images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
@@ -83,15 +83,8 @@ def gemm_time(batch: int) -> Callable[[], object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    rng = np.random.default_rng(0)
-    images = rng.random((args.batch, 1, 28, 28), dtype=np.float32)
-    labels = rng.integers(0, 10, args.batch)
+    args, images, labels = mnist_like(parser)
     jobs = {
         "PyTorch eager": torch_step(images, labels),
         "freshpot (Caffe2 door)": freshpot_step(images, labels),

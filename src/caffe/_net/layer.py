@@ -159,7 +159,7 @@ class Lowering:
         """The layer itself; state that lives across reshapes may be kept in ``layer.state``."""
         return self._layer
 
-    def weight(self, shape: Sequence[int], filler: Any = None, shared_ok: bool = False) -> str:
+    def weight(self, shape: Sequence[int], filler: Any = None) -> str:
         """Declare the next parameter blob; made and filled (zeros without a filler) the first time."""
         name = self._layer.weight(self._weights, tuple(int(n) for n in shape), filler)
         self._weights += 1

@@ -13,7 +13,7 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 FLOORS = [
     {"freshpot.errors"},
     {"freshpot.formats", "freshpot.data"},
-    {"freshpot.net"},
+    {"freshpot.net", "freshpot.native"},
     {"freshpot.ops"},
     {"freshpot.engine"},
     {"freshpot.convert", "freshpot.viz"},

@@ -239,3 +239,22 @@ def channels_last(X: Tensor) -> Tensor:
 def in_layout_of(X: Tensor, T: Tensor) -> Tensor:
     """T, whose shape is X's, in X's memory layout: a pass over mixed layouts costs more than the copy."""
     return T if T.stride() == X.stride() else torch.empty_like(X).copy_(T)
+
+
+def is_batch_last(X: Tensor) -> bool:
+    """True if the memory of X (N, C, H, W) runs along the images of the batch: C, H, W, N."""
+    if X.dim() != 4 or X.shape[0] == 1:
+        return False
+    N, _, H, W = X.shape
+    wanted = (1, H * W * N, W * N, N)
+    return all(size == 1 or is_ == want for size, is_, want in zip(X.shape, X.stride(), wanted, strict=True))
+
+
+def batch_last(X: Tensor) -> Tensor:
+    """X (N, C, H, W) with its memory along the images of the batch; X itself if it is so already."""
+    return X if is_batch_last(X) else X.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+
+
+def empty_batch_last(N: int, C: int, H: int, W: int) -> Tensor:
+    """A float32 batch (N, C, H, W) of that layout, not filled."""
+    return torch.empty((C, H, W, N)).permute(3, 0, 1, 2)

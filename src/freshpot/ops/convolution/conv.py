@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,15 @@ from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._window import WINDOW_ARGS, Layout, Windowed, channels_last
+from freshpot.ops._tune import Ways, choose
+from freshpot.ops._window import WINDOW_ARGS, Layout, Windowed, channels_last, is_batch_last
+from freshpot.ops.convolution import _batch_last
+
+if TYPE_CHECKING:
+    from freshpot.native.conv import Shape
+
+#: layouts of X that an operator remembers its way for
+_MOST_WAYS = 64
 
 
 def conv_gradient(g: GradientMaker) -> list[Op]:
@@ -44,6 +53,7 @@ class Convolution(Windowed, abstract=True):
         if self.group < 1:
             self.refuse(f"group must be at least 1, got {self.group}.", ArgumentError)
         self._none = [0] * len(self.kernels)
+        self._ways: dict[Any, Shape | None] = {}
 
     def check(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> None:
         self.check_dims(X)
@@ -69,7 +79,39 @@ class Convolution(Windowed, abstract=True):
         pairs = zip(reversed(layout.heads), reversed(layout.tails), strict=True)
         return self._none, [m for pair in pairs for m in pair]
 
+    def _way(self, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
+        """The sizes for `_batch_last` where that is the way to take, else None: chosen once for each layout."""
+        if torch.compiler.is_compiling() or torch.is_grad_enabled():  # they want to see what is done
+            return None
+        key = (X.shape, X.stride(), X.dtype, X.device)
+        if key not in self._ways:
+            if len(self._ways) >= _MOST_WAYS:
+                self._ways.clear()
+            self._ways[key] = self._choose(X, W, ways)
+        return self._ways[key]
+
+    def _choose(self, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
+        if self.nhwc or self.group != 1 or any(d != 1 for d in self.dilations):
+            return None
+        shape = _batch_last.shape_of(X, W, self.layout(tuple(X.shape[2:])), self.strides)
+        if shape is None:
+            return None
+        layout = "batch last" if is_batch_last(X) else "batch first"
+        job = f"{self.op.type} {len(self.op.inputs)}->{self.num_outputs}, {layout}, {shape}"
+        return shape if choose(job, ways(shape)) == "native" else None
+
     def kernel(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
+        shape = self._way(
+            X,
+            W,
+            lambda s: {
+                "native": lambda: _batch_last.forward(s, X, W, b),
+                "aten": lambda: self._aten(X, W, b),
+            },
+        )
+        return self._aten(X, W, b) if shape is None else _batch_last.forward(shape, X, W, b)
+
+    def _aten(self, X: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
         images, filters = self.channels_second(X), self.channels_second(W)
         padding, margins = self._padding(self.layout(tuple(images.shape[2:])))
         if margins:
@@ -108,7 +150,24 @@ class ConvolutionGradient(Convolution, abstract=True):
 
     def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:
         with_bias = not self.no_bias
-        with_input = self.num_outputs > 1 + with_bias
+        wanted = (with_bias, self.num_outputs > 1 + with_bias)
+        if wanted[1] and any(s != 1 for s in self.strides):
+            return self._aten_gradient(X, W, dY, *wanted)
+        shape = self._way(
+            X,
+            W,
+            lambda s: {
+                "native": lambda: _batch_last.backward(s, X, W, dY, *wanted),
+                "aten": lambda: self._aten_gradient(X, W, dY, *wanted),
+            },
+        )
+        if shape is None:
+            return self._aten_gradient(X, W, dY, *wanted)
+        return _batch_last.backward(shape, X, W, dY, *wanted)
+
+    def _aten_gradient(
+        self, X: Tensor, W: Tensor, dY: Tensor, with_bias: bool, with_input: bool
+    ) -> tuple[Tensor, ...]:
         images, filters = self.channels_second(X), self.channels_second(W)
         padding, margins = self._padding(self.layout(tuple(images.shape[2:])))
         if margins:

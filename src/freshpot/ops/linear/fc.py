@@ -8,6 +8,7 @@ from torch.nn.functional import linear
 
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator, gradient
+from freshpot.ops.linear._layout import product_in_layout_of
 
 
 class FC(Operator):
@@ -60,4 +61,4 @@ class FC(Operator):
         dY = dY.reshape(-1, N)
         dW = torch.mm(dY.t(), X.reshape(-1, K)).view(W.shape)
         db = dY.sum(0)
-        return (dW, db) if self.num_outputs < 3 else (dW, db, torch.mm(dY, matrix).view(X.shape))
+        return (dW, db) if self.num_outputs < 3 else (dW, db, product_in_layout_of(X, dY, matrix))

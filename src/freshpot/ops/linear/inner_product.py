@@ -9,6 +9,7 @@ from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator
+from freshpot.ops.linear._layout import product_in_layout_of
 
 
 def _rule(g: GradientMaker) -> list[Op]:
@@ -85,5 +86,5 @@ class InnerProductGradient(_InnerProducts):
         if not self.no_bias:
             made.append(dY.sum(0))
         if self.num_outputs > len(made):
-            made.append(torch.mm(dY, W.t() if self.transpose else W).view(X.shape))
+            made.append(product_in_layout_of(X, dY, W.t() if self.transpose else W))
         return tuple(made)

@@ -7,6 +7,7 @@ stride) + 1 windows (floor on request), less the last one if it starts beyond im
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,6 +18,10 @@ from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator, gradient
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
+from freshpot.ops.pooling import _batch_last
+
+if TYPE_CHECKING:
+    from freshpot.native.pool import Shape
 
 _ATEN = torch.ops.aten
 #: what a maximum over nothing is
@@ -45,6 +50,12 @@ class Fit:
     def image(self, X: Tensor, value: float) -> Tensor:
         """X as ATen's pooling wants it, padded with ``value`` if it must be."""
         return channels_last(X if self.plain else fitted(X, self.layout, self.kernels, self.strides, value))
+
+    def native(self, X: Tensor) -> Shape | None:
+        """The sizes, where X lies along the batch, as a convolution may leave it, and needs no padding."""
+        if any(self.layout.heads):
+            return None
+        return _batch_last.shape_of(X, self.kernels, self.strides, self.layout.outputs)
 
     def unimage(self, dX: Tensor) -> Tensor:
         """The gradient of ``image``."""
@@ -130,6 +141,8 @@ class CaffeMaxPool(CaffePooling):
 
     def kernel(self, X: Tensor) -> tuple[Tensor, ...]:
         fit = self.fit(X)
+        if self.num_outputs < 3 and (shape := fit.native(X)) is not None:
+            return _batch_last.forward_with_index(shape, X)
         image = fit.image(X, _LOWEST)
         Y, index = _ATEN.max_pool2d_with_indices(image, *fit.aten, [1, 1], self._up)
         return (Y, index) if self.num_outputs < 3 else (Y, index, _mask(index, image.shape[3], fit))
@@ -162,6 +175,12 @@ class Scatter(CaffePooling, abstract=True):
 
 class CaffeMaxPoolGradient(Scatter):
     """dX: every window's dY goes to the pixel that was its maximum. Source: caffe/layers/pooling_layer.cpp"""
+
+    def kernel(self, X: Tensor, index: Tensor, dY: Tensor) -> Tensor:
+        shape = self.fit(X).native(X)
+        if shape is None:
+            return super().kernel(X, index, dY)
+        return _batch_last.backward_by_index(shape, index, dY)
 
 
 class CaffeAveragePool(CaffePooling):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Port
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
+from freshpot.ops.pooling import _batch_last
 from freshpot.ops.pooling._pool import Pool, offsets, pool_gradient
+
+if TYPE_CHECKING:
+    from freshpot.native.pool import Shape
 
 #: windows of up to this many pixels are maxima of shifted views, which vectorises better than a pooling loop
 _SMALL = 9
@@ -29,8 +33,16 @@ class MaxPooling(Pool, abstract=True):
         if self.global_pooling:
             return self.in_order(images.amax(tuple(range(2, images.dim())), keepdim=True))
         layout = self.layout(tuple(images.shape[2:]))
+        if (shape := self._native(X, layout)) is not None:
+            return _batch_last.forward(shape, X)
         images = fitted(images, layout, self.kernels, self.strides, -math.inf)
         return self.in_order(self._maxima(images, layout))
+
+    def _native(self, X: Tensor, layout: Layout) -> Shape | None:
+        """The sizes, where X lies along the batch, as a convolution may leave it, else None."""
+        if X.dim() != 4 or self.nhwc or any((*self.heads, *self.tails)):
+            return None
+        return _batch_last.shape_of(X, self.kernels, self.strides, layout.outputs)
 
     def _maxima(self, images: Tensor, layout: Layout) -> Tensor:
         large = (
@@ -62,6 +74,8 @@ class MaxPoolingGradient(MaxPooling, abstract=True):
         if self.global_pooling:
             return self.in_order(torch.eq(X, Y) * dY)
         layout = self.layout(tuple(X.shape[2:]))
+        if (shape := self._native(X, layout)) is not None:
+            return _batch_last.backward(shape, X, Y, dY)
         if self._tiles(X):
             return self.in_order(_tiled(X, Y, dY))
         images = fitted(X, layout, self.kernels, self.strides, -math.inf)

@@ -1,0 +1,68 @@
+"""Calling machine code, on as many threads as PyTorch uses.
+
+Owned here: from a kernel's text to a Python function over tensors. Who calls it: the modules of kernels beside
+this one.
+
+Threads are those of the OpenMP library that PyTorch has loaded (`GOMP_parallel`), so that they are warm and not
+twice as many; where there is no such library, one thread does all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from freshpot.native.build import HEADER, Kernel
+from freshpot.native.machine import Code, lanes
+
+_data_ptr = torch.Tensor.data_ptr
+
+
+@functools.cache
+def _openmp() -> tuple[Any, int, int] | None:
+    """`GOMP_parallel`, and the addresses of the functions by which a thread learns its number."""
+    try:
+        with open("/proc/self/maps") as maps:
+            paths = {line.split()[-1] for line in maps if "libgomp" in line}
+        library = ctypes.CDLL(paths.pop()) if len(paths) == 1 else None
+        if library is None:
+            return None
+        parallel = library.GOMP_parallel
+        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
+        asks = (library.omp_get_thread_num, library.omp_get_num_threads)
+    except (OSError, AttributeError):
+        return None
+    number, count = (ctypes.cast(ask, ctypes.c_void_p).value or 0 for ask in asks)
+    return parallel, number, count
+
+
+class Native:
+    """A compiled kernel. Calling it with tensors runs it over their memory, which it trusts.
+
+    Args:
+        name: of the function.
+        emit: writes its body.
+        arrays: how many tensors it takes.
+    """
+
+    def __init__(self, name: str, emit: Callable[[Kernel], None], arrays: int) -> None:
+        kernel = Kernel(name, lanes())
+        emit(kernel)
+        self._code = Code(name, kernel.finish())
+        self._address = self._code.address
+        self._alone = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._address)
+        self._table = ctypes.c_int64 * (HEADER + arrays)
+        self._openmp = _openmp()
+
+    def __call__(self, *tensors: torch.Tensor) -> None:
+        threads = torch.get_num_threads()
+        if threads > 1 and self._openmp is not None:
+            parallel, number, count = self._openmp
+            parallel(self._address, self._table(number, count, *map(_data_ptr, tensors)), threads, 0)
+        else:
+            self._alone(self._table(0, 0, *map(_data_ptr, tensors)))

@@ -1,0 +1,218 @@
+"""Convolution over batches whose memory runs along the images of the batch (C, H, W, N in memory).
+
+Owned here: the three passes of convolution as machine code. Who calls it: ops/convolution.
+
+Every number of a vector belongs to another image, so that all sizes of channels and windows fill the vectors.
+Sizes are constants of the code. N is a multiple of the machine's vector.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from freshpot.native.build import Emitter, Kernel, Value
+from freshpot.native.call import Native
+from freshpot.native.machine import lanes, registers
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a convolution: images X (N, C, H, W), filters (K, C, R, S), results (N, K, P, Q)."""
+
+    N: int
+    C: int
+    H: int
+    W: int
+    K: int
+    R: int
+    S: int
+    stride: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+    P: int = 0
+    Q: int = 0
+
+
+def _block(size: int, most: int) -> int:
+    """How many of ``size`` things to do at a time, ``most`` at most, so that the blocks are even."""
+    blocks = -(-size // most)
+    return -(-size // blocks)
+
+
+def _valid(k: Kernel, place: Value, pad: int, window: int, size: int) -> tuple[Value | int, Value | int]:
+    """Which taps of a window that starts at ``place - pad`` lie on an image of this size."""
+    if not pad:
+        return 0, window
+    return k.larger(0, k.sub(pad, place)), k.smaller(window, k.sub(size + pad, place))
+
+
+def _for_each_count(k: Kernel, start: Any, stop: Any, most: int, taps: Callable[[Any, int], None]) -> None:
+    """``taps(start, stop - start)`` with a count known when the code is written; ``most`` 0: it is constant."""
+    if not most:
+        taps(start, stop)
+        return
+    found = k.sub(stop, start)
+    for count in range(1, most + 1):
+        with k.when_equal(found, count):
+            taps(start, count)
+
+
+def _groups(N: int, most: int) -> int:
+    """Vectors of images done at a time."""
+    vectors = N // lanes()
+    return max(n for n in range(1, min(vectors, most) + 1) if vectors % n == 0)
+
+
+def _forward(s: Shape, bias: bool) -> Emitter:
+    group = _groups(s.N, 2)
+    block = _block(s.K, min((registers() - 4 - group) // group, 12))
+    starts = list(range(0, s.K, block))
+    columns = s.N // lanes() // group
+
+    def emit(k: Kernel) -> None:
+        X, W, Y = k.array(0), k.array(1), k.array(2)
+        b = k.array(3) if bias else None
+        acc = k.variables(block * group)
+
+        with k.tasks(len(starts) * columns * s.P) as task:
+            rest, row = k.divmod(task, s.P)
+            which, column = k.divmod(rest, columns)
+            first = k.smaller(k.mul(which, block), s.K - block)  # the last block may overlap the one before
+            n = k.mul(column, group * lanes())
+            top = k.mul(row, s.stride[0])
+            r0, r1 = _valid(k, top, s.pad[0], s.R, s.H)
+            filters = k.at(W, k.mul(first, s.C * s.R * s.S))
+            with k.loop(0, s.Q) as col:
+                left = k.mul(col, s.stride[1])
+                c0, c1 = _valid(k, left, s.pad[1], s.S, s.W)
+                for i in range(block):
+                    start = k.spread(b, k.add(first, i)) if b is not None else k.zeros()
+                    for g in range(group):
+                        acc[i * group + g] = start
+                corner = k.add(k.mul(k.add(k.mul(k.sub(top, s.pad[0]), s.W), k.sub(left, s.pad[1])), s.N), n)
+
+                def tap(image: Value, weights: Value) -> None:
+                    x = [k.load(image, g * lanes()) for g in range(group)]
+                    for i in range(block):
+                        w = k.spread(weights, i * s.C * s.R * s.S)
+                        for g in range(group):
+                            acc[i * group + g] = k.fma(w, x[g], acc[i * group + g])
+
+                def taps(first_tap: Value | int, count: int) -> None:
+                    with k.loop(0, s.C) as c, k.loop(r0, r1) as r:
+                        image = k.at(X, k.add(corner, k.mul(k.add(k.mul(c, s.H), r), s.W * s.N)))
+                        image = k.at(image, k.mul(first_tap, s.N))
+                        weights = k.at(filters, k.add(k.mul(k.add(k.mul(c, s.R), r), s.S), first_tap))
+                        for t in range(count):
+                            tap(k.at(image, t * s.N), k.at(weights, t))
+
+                _for_each_count(k, c0, c1, s.S if s.pad[1] else 0, taps)
+                where = k.add(k.mul(k.add(k.mul(k.add(k.mul(first, s.P), row), s.Q), col), s.N), n)
+                for i in range(block):
+                    for g in range(group):
+                        k.store(acc[i * group + g], Y, k.add(where, i * s.P * s.Q * s.N + g * lanes()))
+
+    return emit
+
+
+def _data(s: Shape) -> Emitter:
+    """dX, for stride 1: the convolution of dY with the filters turned round."""
+    group = _groups(s.N, 2 if s.C > 4 else 4)
+    block = _block(s.C, min((registers() - 4 - group) // group, 12))
+    starts = -(-s.C // block)
+    columns = s.N // lanes() // group
+
+    def emit(k: Kernel) -> None:
+        dY, W, dX = k.array(0), k.array(1), k.array(2)
+        acc = k.variables(block * group)
+        with k.tasks(starts * columns * s.H) as task:
+            rest, row = k.divmod(task, s.H)
+            which, column = k.divmod(rest, columns)
+            first = k.smaller(k.mul(which, block), s.C - block)
+            n = k.mul(column, group * lanes())
+            # tap r reads row (row + pad - r) of dY
+            r0 = k.larger(0, k.sub(row, s.P - 1 - s.pad[0]))
+            r1 = k.smaller(s.R, k.add(row, s.pad[0] + 1))
+            with k.loop(0, s.W) as col:
+                t0 = k.larger(0, k.sub(col, s.Q - 1 - s.pad[1]))
+                t1 = k.smaller(s.S, k.add(col, s.pad[1] + 1))
+                acc.fill(k.zeros())
+
+                def taps(first_tap: Value | int, count: int) -> None:
+                    start = k.add(k.mul(k.sub(k.add(col, s.pad[1]), first_tap), s.N), n)
+                    with k.loop(0, s.K) as m, k.loop(r0, r1) as r:
+                        y = k.sub(k.add(row, s.pad[0]), r)
+                        grads = k.at(dY, k.add(k.mul(k.add(k.mul(m, s.P), y), s.Q * s.N), start))
+                        weights = k.at(W, k.mul(k.add(k.mul(m, s.C), first), s.R * s.S))
+                        weights = k.at(weights, k.add(k.mul(r, s.S), first_tap))
+                        for t in range(count):
+                            grad = [k.load(grads, g * lanes() - t * s.N) for g in range(group)]
+                            for i in range(block):
+                                w = k.spread(weights, t + i * s.R * s.S)
+                                for g in range(group):
+                                    acc[i * group + g] = k.fma(w, grad[g], acc[i * group + g])
+
+                _for_each_count(k, t0, t1, s.S, taps)
+                where = k.add(k.mul(k.add(k.mul(k.add(k.mul(first, s.H), row), s.W), col), s.N), n)
+                for i in range(block):
+                    for g in range(group):
+                        k.store(acc[i * group + g], dX, k.add(where, i * s.H * s.W * s.N + g * lanes()))
+
+    return emit
+
+
+def _weights(s: Shape) -> Emitter:
+    """dW, for images without padding."""
+    most = registers() - 4 - s.S
+    block = max(1, min(most // s.S, s.K, 5))
+    starts = -(-s.K // block)
+    unrolled = _groups(s.N, 4)
+
+    def emit(k: Kernel) -> None:
+        X, dY, dW = k.array(0), k.array(1), k.array(2)
+        acc = k.variables(block * s.S)
+        with k.tasks(starts * s.C * s.R) as task:
+            rest, r = k.divmod(task, s.R)
+            which, c = k.divmod(rest, s.C)
+            first = k.smaller(k.mul(which, block), s.K - block)
+            acc.fill(k.zeros())
+            with k.loop(0, s.P) as row:
+                line = k.mul(k.add(k.mul(c, s.H), k.mul(row, s.stride[0]), r), s.W * s.N)
+                grads = k.mul(k.add(k.mul(first, s.P), row), s.Q * s.N)
+                with k.loop(0, s.Q) as col:
+                    image = k.at(X, k.add(line, k.mul(col, s.stride[1] * s.N)))
+                    grad = k.at(dY, k.add(grads, k.mul(col, s.N)))
+                    with k.loop(0, s.N, unrolled * lanes()) as n:
+                        for u in range(0, unrolled * lanes(), lanes()):
+                            x = [k.load(image, k.add(n, t * s.N + u)) for t in range(s.S)]
+                            for i in range(block):
+                                g = k.load(grad, k.add(n, i * s.P * s.Q * s.N + u))
+                                for t in range(s.S):
+                                    acc[i * s.S + t] = k.fma(g, x[t], acc[i * s.S + t])
+            where = k.mul(k.add(k.mul(k.add(k.mul(first, s.C), c), s.R), r), s.S)
+            totals = k.totals([acc[i] for i in range(len(acc))])
+            for i in range(block):
+                for t in range(s.S):
+                    k.store_number(totals[i * s.S + t], dW, k.add(where, i * s.C * s.R * s.S + t))
+
+    return emit
+
+
+@functools.lru_cache(256)
+def forward(s: Shape, bias: bool) -> Native:
+    """Y = X * W + b: call with X, W, Y(, b)."""
+    return Native("conv_forward", _forward(s, bias), 4 if bias else 3)
+
+
+@functools.lru_cache(256)
+def data(s: Shape) -> Native:
+    """dX, for stride 1: call with dY, W, dX."""
+    return Native("conv_data", _data(s), 3)
+
+
+@functools.lru_cache(256)
+def weights(s: Shape) -> Native:
+    """dW, where there is no padding: call with X, dY, dW."""
+    return Native("conv_weights", _weights(s), 3)

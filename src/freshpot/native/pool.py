@@ -1,0 +1,140 @@
+"""Max pooling over batches whose memory runs along the images of the batch (C, H, W, N in memory).
+
+Owned here: both passes as machine code. Who calls it: ops/pooling.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from freshpot.native.build import Emitter, Kernel, Value
+from freshpot.native.call import Native
+from freshpot.native.machine import lanes
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a pooling: images X (N, C, H, W), windows (R, S) that fit, results (N, C, P, Q)."""
+
+    N: int
+    C: int
+    H: int
+    W: int
+    R: int
+    S: int
+    stride: tuple[int, int]
+    P: int
+    Q: int
+
+    @property
+    def apart(self) -> bool:
+        """True if no pixel lies in two windows."""
+        return self.R <= self.stride[0] and self.S <= self.stride[1]
+
+    @property
+    def covers(self) -> bool:
+        """True if every pixel lies in one window."""
+        return (self.R, self.S) == self.stride and (self.P * self.R, self.Q * self.S) == (self.H, self.W)
+
+
+def _windows(k: Kernel, s: Shape, body: Callable[[Value, Value, Value], None]) -> None:
+    """``body(corner, at, made)`` for each window and vector of images: the window's first pixel as a place in the
+    image, as an offset in X, and the window's offset in Y."""
+    with k.tasks(s.C) as c, k.loop(0, s.P) as row:
+        line = k.mul(k.add(k.mul(c, s.H), k.mul(row, s.stride[0])), s.W * s.N)
+        made = k.mul(k.add(k.mul(c, s.P), row), s.Q * s.N)
+        with k.loop(0, s.Q) as col, k.loop(0, s.N, lanes()) as n:
+            corner = k.add(k.mul(row, s.stride[0] * s.W), k.mul(col, s.stride[1]))
+            body(corner, k.add(line, k.mul(col, s.stride[1] * s.N), n), k.add(made, k.mul(col, s.N), n))
+
+
+def _places(s: Shape) -> list[int]:
+    """The window's pixels, counted from its first."""
+    return [r * s.W + t for r in range(s.R) for t in range(s.S)]
+
+
+def _forward(s: Shape) -> Emitter:
+    def emit(k: Kernel) -> None:
+        X, Y = k.array(0), k.array(1)
+
+        def window(corner: Value, at: Value, made: Value) -> None:
+            first, *others = (k.load(k.at(X, at), place * s.N) for place in _places(s))
+            for other in others:
+                first = k.maximum(first, other)
+            k.store(first, Y, made)
+
+        _windows(k, s, window)
+
+    return emit
+
+
+def _forward_with_index(s: Shape) -> Emitter:
+    def emit(k: Kernel) -> None:
+        X, Y, index = (k.array(i) for i in range(3))
+
+        def window(corner: Value, at: Value, made: Value) -> None:
+            _, *others = _places(s)
+            best, where = k.load(k.at(X, at)), k.spread_number(corner)
+            for place in others:
+                x = k.load(k.at(X, at), place * s.N)
+                better = k.greater_or_nan(x, best)
+                best = k.where(better, x, best)
+                where = k.where(better, k.spread_number(k.add(corner, place)), where)
+            k.store(best, Y, made)
+            k.store_numbers(where, index, made)
+
+        _windows(k, s, window)
+
+    return emit
+
+
+def _backward(s: Shape, by_index: bool) -> Emitter:
+    def emit(k: Kernel) -> None:
+        X, Y, dY, dX = (k.array(i) for i in range(4))
+
+        def window(corner: Value, at: Value, made: Value) -> None:
+            chosen = k.load_numbers(Y, made) if by_index else k.load(Y, made)
+            grad = k.load(dY, made)
+            for place in _places(s):
+                offset = place * s.N
+                if by_index:
+                    hit = k.equal(chosen, k.spread_number(k.add(corner, place)))
+                else:
+                    hit = k.equal(chosen, k.load(k.at(X, at), offset))
+                share = k.where(hit, grad, k.zeros())
+                if not s.apart:
+                    share = k.fadd(k.load(k.at(dX, at), offset), share)
+                k.store(share, k.at(dX, at), offset)
+
+        _windows(k, s, window)
+
+    return emit
+
+
+@functools.lru_cache(256)
+def forward(s: Shape) -> Native:
+    """Y = the windows' maxima: call with X, Y."""
+    return Native("max_pool_forward", _forward(s), 2)
+
+
+@functools.lru_cache(256)
+def forward_with_index(s: Shape) -> Native:
+    """The same, and where in the image (int64, row by row) the first maximum lies: call with X, Y, index."""
+    return Native("max_pool_forward_with_index", _forward_with_index(s), 3)
+
+
+@functools.lru_cache(256)
+def backward(s: Shape) -> Native:
+    """dX: every pixel that equals its window's maximum gets dY. Call with X, Y, dY, dX.
+
+    Unless the windows cover the image, dX must hold zeros before.
+    """
+    return Native("max_pool_backward", _backward(s, by_index=False), 4)
+
+
+@functools.lru_cache(256)
+def backward_by_index(s: Shape) -> Native:
+    """The same, where the pixel that the index names gets dY. Call with anything, index, dY, dX."""
+    return Native("max_pool_backward_by_index", _backward(s, by_index=True), 4)

@@ -1,0 +1,97 @@
+"""Convolution and pooling with the batch along the memory, as operators: equal to ATen, taken where it fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from freshpot.engine import Workspace
+from freshpot.native.machine import lanes
+from freshpot.net import Net, Op
+from freshpot.ops import _tune
+from freshpot.ops._window import is_batch_last
+
+needs_native = pytest.mark.skipif(not lanes(), reason="no machine code on this processor, or no llvmlite")
+N = 32
+
+#: conv arguments, pool arguments
+NETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "LeNet's": ({"kernel": 5}, {"kernel": 2, "stride": 2}),
+    "padded": ({"kernel": 3, "pad": 1}, {"kernel": 3, "stride": 2}),
+    "strides": ({"kernel": 3, "stride": 2}, {"kernel": 2, "stride": 2}),
+    "padded pooling": ({"kernel": 3}, {"kernel": 3, "stride": 2, "pad": 1}),
+    "grouped": ({"kernel": 3, "group": 2}, {"kernel": 2, "stride": 2}),
+    "dilated": ({"kernel": 3, "dilation": 2}, {"kernel": 2, "stride": 2}),
+}
+
+
+def ops(conv: dict[str, Any], pool: dict[str, Any], caffe: bool) -> list[Op]:
+    if caffe:
+        window = {
+            "kernels": [pool["kernel"]] * 2,
+            "strides": [pool["stride"]] * 2,
+            "pads": [pool.get("pad", 0)] * 2,
+        }
+        pooling = [
+            Op("CaffeMaxPool", ["y"], ["p", "index"], window),
+            Op("CaffeMaxPoolGradient", ["y", "index", "dp"], ["dy"], window),
+        ]
+    else:
+        pooling = [
+            Op("MaxPool", ["y"], ["p"], pool),
+            Op("MaxPoolGradient", ["y", "p", "dp"], ["dy"], pool),
+        ]
+    return [
+        Op("Conv", ["x", "w", "b"], ["y"], conv),
+        pooling[0],
+        Op("FC", ["p", "fw", "fb"], ["f"]),
+        Op("ConstantFill", ["f"], ["df"], {"value": 0.01}),
+        Op("FCGradient", ["p", "fw", "df"], ["dfw", "dfb", "dp"]),
+        pooling[1],
+        Op("ConvGradient", ["x", "w", "dy"], ["dw", "db", "dx"], conv),
+    ]
+
+
+def run(net: list[Op], group: int, monkeypatch: pytest.MonkeyPatch, native: bool) -> Workspace:
+    monkeypatch.setattr(_tune, "choose", lambda job, ways: "native" if native else "aten")
+    from freshpot.ops.convolution import conv
+
+    monkeypatch.setattr(conv, "choose", _tune.choose)
+    torch.manual_seed(0)
+    ws = Workspace()
+    C, K = 4, 24
+    for name, shape in {
+        "x": (N, C, 21, 19),
+        "w": (K, C // group, net[0].args["kernel"], net[0].args["kernel"]),
+        "b": (K,),
+        "fb": (7,),
+    }.items():
+        ws.feed(name, torch.randn(shape))
+    ws.run_once(Net("front", net[:2]))
+    ws.feed("fw", torch.randn(7, ws.get("p")[0].numel()))
+    ws.run_once(Net("n", net))
+    return ws
+
+
+@needs_native
+@pytest.mark.parametrize("caffe", [False, True], ids=["Caffe2's pooling", "Caffe's pooling"])
+@pytest.mark.parametrize("case", NETS.values(), ids=NETS.keys())
+def test_both_ways_agree(case: Any, caffe: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = ops(*case, caffe)
+    group = case[0].get("group", 1)
+    found, wanted = (run(net, group, monkeypatch, native) for native in (True, False))
+    plain = group == 1 and "dilation" not in case[0]
+    assert is_batch_last(found.get("y")) == plain
+    for name in ("y", "p", "f", "dp", "dy", "dw", "db", "dx"):
+        a, b = found.get(name), wanted.get(name)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
+
+
+def test_without_machine_code_aten_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from freshpot.ops.convolution import _batch_last
+
+    monkeypatch.setattr(_batch_last, "lanes", lambda: 0)
+    ws = run(ops(*NETS["LeNet's"], False), 1, monkeypatch, native=True)
+    assert not is_batch_last(ws.get("y"))

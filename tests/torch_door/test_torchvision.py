@@ -60,6 +60,133 @@ def test_target_transform(files: Path) -> None:
     assert [label for _, label in (made[i] for i in range(4))] == [10, 11, 12, 13]
 
 
+# ---- batches -------------------------------------------------------------------------------------------
+class Mirrored(datasets.MNIST):
+    """A program's own data set."""
+
+    def __getitem__(self, index: int) -> Any:
+        picture, target = super().__getitem__(index)
+        return picture.flip(-1), target
+
+
+class Brighter(transforms.ToTensor):
+    """A program's own transform."""
+
+    def __call__(self, pic: Any) -> Any:
+        return super().__call__(pic) * 2
+
+
+NORMAL = transforms.Normalize((0.1307,), (0.3081,))
+TENSOR = transforms.ToTensor()
+
+
+def noisy(x: Any) -> Any:
+    return x + torch.rand(())
+
+
+def labelled(target: int) -> float:
+    return target + float(torch.rand(()))
+
+
+def targets_as_list(data: Any) -> None:
+    data.targets = data.targets.tolist()
+
+
+def pictures_as_floats(data: Any) -> None:
+    data.data = data.data.float()
+
+
+def both_transformed(data: Any) -> None:
+    data.transforms = lambda picture, target: (TENSOR(picture), -target)
+
+
+BATCHES: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "the tutorial's": (datasets.MNIST, {"transform": transforms.Compose([TENSOR, NORMAL])}, None),
+    "bytes as floats": (datasets.MNIST, {"transform": TENSOR}, None),
+    "bytes": (datasets.MNIST, {"transform": transforms.PILToTensor()}, None),
+    "nested": (
+        datasets.MNIST,
+        {"transform": transforms.Compose([transforms.Compose([TENSOR]), NORMAL])},
+        None,
+    ),
+    "in place, twice": (
+        datasets.MNIST,
+        {"transform": transforms.Compose([TENSOR, transforms.Normalize([0.5], [0.5], inplace=True), NORMAL])},
+        None,
+    ),
+    "random at the end": (
+        datasets.MNIST,
+        {"transform": transforms.Compose([TENSOR, transforms.RandomHorizontalFlip(), noisy, NORMAL])},
+        None,
+    ),
+    "random targets": (datasets.MNIST, {"transform": TENSOR, "target_transform": labelled}, None),
+    "both random": (
+        datasets.MNIST,
+        {"transform": transforms.Compose([TENSOR, noisy]), "target_transform": labelled},
+        None,
+    ),
+    "PIL first": (
+        datasets.MNIST,
+        {"transform": transforms.Compose([transforms.RandomCrop(28, padding=2), TENSOR, NORMAL])},
+        None,
+    ),
+    "a function": (datasets.MNIST, {"transform": lambda picture: TENSOR(picture) + 1}, None),
+    "no normalizing at all": (datasets.MNIST, {"transform": transforms.Compose([Brighter(), NORMAL])}, None),
+    "derived": (Mirrored, {"transform": TENSOR}, None),
+    "targets replaced": (datasets.MNIST, {"transform": TENSOR}, targets_as_list),
+    "pictures replaced": (datasets.MNIST, {"transform": transforms.Compose([TENSOR])}, pictures_as_floats),
+    "transforms of both": (datasets.MNIST, {}, both_transformed),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "workers"), [*((name, 0) for name in BATCHES), ("the tutorial's", 1), ("both random", 1)]
+)
+def test_batches_are_what_single_pictures_are(files: Path, name: str, workers: int) -> None:
+    """Bit for bit, random numbers and strides included, in the order that the seed gives."""
+    kind, options, change = BATCHES[name]
+    data = kind(files / "MNIST" / "raw", **options)
+    if change is not None:
+        change(data)
+    single = torch.utils.data.Subset(data, range(4))
+    single.__getitems__ = None  # type: ignore[assignment,method-assign] - the loader then asks for one by one
+
+    def given(of: Any) -> list[Any]:
+        torch.manual_seed(7)
+        return list(torch.utils.data.DataLoader(of, 3, shuffle=True, num_workers=workers))
+
+    for (x, y), (wanted_x, wanted_y) in zip(given(data), given(single), strict=True):
+        assert (x.dtype, x.stride(), y.dtype) == (wanted_x.dtype, wanted_x.stride(), wanted_y.dtype)
+        assert torch.equal(x, wanted_x)
+        assert torch.equal(y, wanted_y)
+
+
+def test_a_batch_of_pairs(files: Path) -> None:
+    data = datasets.MNIST(files, transform=TENSOR)
+    pairs = data.__getitems__([2, -1, 2])
+    assert [target for _, target in pairs] == [2, 3, 2]
+    assert all(type(target) is int for _, target in pairs)
+    pairs[0][0].zero_()
+    assert torch.equal(pairs[2][0], data[2][0])
+    assert pairs[1][0].stride() == data[3][0].stride()
+    assert data.__getitems__([]) == []
+    with pytest.raises(IndexError):
+        data.__getitems__([0, 4])
+
+
+def test_batches_refuse_what_single_pictures_refuse(files: Path) -> None:
+    for transform, error in (
+        (transforms.Compose([TENSOR, transforms.Normalize([0], [0])]), ValueError),
+        (transforms.Compose([transforms.PILToTensor(), NORMAL]), TypeError),
+        (transforms.Compose([TENSOR, transforms.Normalize([0, 0, 0], [1, 1, 1])]), RuntimeError),
+    ):
+        data = datasets.MNIST(files, transform=transform)
+        with pytest.raises(error):
+            data[0]
+        with pytest.raises(error):
+            data.__getitems__([0, 1])
+
+
 @pytest.mark.parametrize(
     ("kind", "download", "words"),
     [

@@ -1,4 +1,6 @@
-"""The figures that a program shows, saved as PNG files."""
+"""The figures that a program shows, saved as PNG files. What it draws is drawn as it says, but for one thing:
+x and y of unequal length, which :mod:`tails` cuts to their common tail.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,13 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from freshpot.formats.atomic import write_bytes
+from freshpot.legacy import tails
+from freshpot.legacy.notes import Notes
 
 __all__ = ["Figures"]
 
@@ -29,17 +33,30 @@ class Figures:
 
     Args:
         folder: made with the first picture.
+        program: the file, whose lines are named.
+        notes: where it is said what was drawn otherwise than written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Path, notes: Notes) -> None:
         self.folder = folder
         self.paths: list[Path] = []
+        self._program, self._notes = str(program), notes
         self._cell = 1
         self._number = 0
+        self._place: Callable[[int], str] = "line {}".format
 
-    def start(self, cell: int) -> None:
-        """From here on pictures belong to that cell, counted from 1."""
-        self._cell, self._number = cell, 0
+    def start(self, cell: int, place: Callable[[int], str]) -> None:
+        """From here on pictures belong to that cell, counted from 1; ``place`` names a line of it."""
+        self._cell, self._number, self._place = cell, 0, place
+
+    def _say(self, words: str) -> None:
+        """Say it of the line of the program that is running, on stderr and below the table."""
+        frame = sys._getframe()
+        while frame is not None and frame.f_code.co_filename != self._program:
+            frame = frame.f_back  # type: ignore[assignment]
+        words = f"{self._place(frame.f_lineno)}: {words}" if frame is not None else words
+        print(f"freshpot: {words}", file=sys.stderr, flush=True)
+        self._notes.add(words)
 
     def save(self, png: bytes) -> None:
         """Keep one picture and say where."""
@@ -99,7 +116,8 @@ class Figures:
         interactive.show = _show
         before, _current = _current, self
         try:
-            yield
+            with tails.cut(self._say):
+                yield
         finally:
             _current = before
             module.use, interactive.show, interactive.switch_backend = kept

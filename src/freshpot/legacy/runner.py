@@ -106,7 +106,7 @@ class _Run:
 
     def all(self, outcomes: list[Outcome], *, keep_going: bool) -> None:
         for index, outcome in enumerate(outcomes):
-            self._around.figures.start(index + 1)
+            self._around.figures.start(index + 1, outcome.cell.place)
             self._around.shell.shown = outcome.cell.shown
             if self._document.interactive and len(outcomes) > 1:
                 print(f"\n--- cell {index + 1} of {len(outcomes)}, line {outcome.cell.line} ---", flush=True)

@@ -50,7 +50,7 @@ class Surroundings:
         quick: int | None = None,
     ) -> None:
         self.notes = Notes()
-        self.figures = Figures(folder)
+        self.figures = Figures(folder, path, self.notes)
         self.overlay = Overlay(folder / "files", StandIns(self.notes).make, self.notes)
         self.module = ModuleType("__main__")
         self.shell = Shell(vars(self.module), self.notes, self.overlay, allowed=allow_shell)

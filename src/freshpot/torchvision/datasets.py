@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from freshpot.data.mnist import find_mnist, load_mnist
 from freshpot.errors import DataError
 from freshpot.formats.idx import read_idx
+from freshpot.torchvision import _batched
 
 __all__ = ["KMNIST", "MNIST", "FashionMNIST", "VisionDataset"]
 
@@ -141,6 +142,44 @@ class MNIST(VisionDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return self._transformed(Image.fromarray(self.data[index].numpy()), int(self.targets[index]))
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[Any, Any]]:
+        """Several pairs, as ``DataLoader`` asks for them; the same ones that ``[]`` gives, sooner.
+
+        The tensors may share memory of the batch; no two overlap.
+        """
+        whole = self._batch(indices)
+        if whole is None:
+            return [self[index] for index in indices]
+        pictures, rest, targets = whole
+        if not rest and self.target_transform is None:
+            return list(zip(pictures, targets, strict=True))
+        pairs = []
+        for picture, target in zip(pictures, targets, strict=True):
+            for transform in rest:
+                picture = transform(picture)
+            pairs.append((picture, self.target_transform(target) if self.target_transform else target))
+        return pairs
+
+    def _batch(self, indices: list[int]) -> tuple[Any, list[Callable[[Any], Any]], list[int]] | None:
+        """Pictures, the transforms that they still need, and targets; None where each must be made by itself.
+
+        That is so where the program put something of its own in: a ``[]``, arrays, transforms that take both.
+        """
+        plain = (
+            type(self).__getitem__ is MNIST.__getitem__
+            and self.transforms is None
+            and all(type(index) is int for index in indices)
+            and _is(self.data, torch.uint8, 3)
+            and _is(self.targets, torch.int64, 1)
+        )
+        if not plain or not indices:
+            return None
+        chosen = torch.tensor(indices)
+        made = _batched.transformed(self.data[chosen], self.transform)
+        if made is None:
+            return None
+        return made[0].unbind(), made[1], self.targets[chosen].tolist()
+
     def extra_repr(self) -> str:
         return f"Split: {'Train' if self.train else 'Test'}"
 
@@ -172,6 +211,10 @@ class KMNIST(FashionMNIST):
     """Kuzushiji-MNIST, from files below ``root``. freshpot does not fetch it."""
 
     classes = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+
+
+def _is(value: Any, dtype: torch.dtype, rank: int) -> bool:
+    return isinstance(value, Tensor) and value.dtype == dtype and value.ndim == rank
 
 
 def _file(folder: Path, name: str) -> Path | None:

@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from freshpot.data.blocks import Block, Record
 from freshpot.data.datum import datum_decoder, is_encoded, read_datum
 from freshpot.data.images import decode_image
-from freshpot.data.reader import Cursor, Database, Record
+from freshpot.data.memory import Kept
+from freshpot.data.reader import Database
+from freshpot.data.rounds import Rounds
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import DataError, FormatError
 
@@ -24,10 +27,6 @@ __all__ = ["THREADS", "Batch", "DatumBatches"]
 
 #: images decoded at a time; OpenCV lets go of Python's lock meanwhile
 THREADS = min(4, os.cpu_count() or 1)
-
-
-#: records passed over at once
-_SEEK_STEP = 1000
 
 
 class Batch(NamedTuple):
@@ -65,26 +64,27 @@ class DatumBatches:
         on_restart: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database  # kept open by this reference
-        self._cursor: Cursor = database.cursor()
+        cursor = database.cursor()
+        if not cursor.valid:
+            raise DataError(f"{database.path}: the database has no records")
+        self._rounds = Rounds(cursor, database.path, on_restart=on_restart)
         self._batch_size = batch_size
         self._transform = transform
         self._decode_image = functools.partial(_decode, color)
         self._decoder = datum_decoder(self._decode_image)
         self._shards, self._shard = shards, shard
-        self._on_restart = on_restart
-        if not self._cursor.valid:
-            raise DataError(f"{database.path}: the database has no records")
+        self._kept: Kept[bytes] = Kept(database.path)  # compressed images, by key
 
     def first_shape(self) -> tuple[int, ...]:
         """The shape (C, h, w) of the first image, transformed. Raises as iterating does."""
-        image, _ = self._decode_one((self._cursor.key(), self._cursor.value()))
+        image, _ = self._decode_one(self._rounds.peek().records()[0])
         return self._transform.shape(image.shape)
 
     def __iter__(self) -> Iterator[Batch]:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="freshpot-images") as pool:
             while True:
-                records = self._read(self._batch_size * self._shards)[self._shard :: self._shards]
-                yield self._batch(records, pool)
+                block = self._rounds.take(self._batch_size * self._shards)
+                yield self._batch(block.part(self._shard, len(block), self._shards), pool)
 
     @property
     def can_seek(self) -> bool:
@@ -93,34 +93,27 @@ class DatumBatches:
 
     def seek(self, batch: int) -> None:
         """Go on with this batch, counted from the first; nothing may be iterating meanwhile."""
-        left, passed = batch * self._batch_size * self._shards, 0
-        self._cursor.seek_to_first()
-        while left:
-            taken = len(self._cursor.take(min(left, _SEEK_STEP)))
-            left, passed = left - taken, passed + taken
-            if not self._cursor.valid:
-                self._cursor.seek_to_first()
-                left %= passed  # all of them, the first time round
+        self._rounds.seek_to_first()
+        self._rounds.skip(batch * self._batch_size * self._shards)
 
-    def _read(self, count: int) -> list[Record]:
-        records: list[Record] = []
-        while len(records) < count:
-            records += self._cursor.take(count - len(records))
-            if not self._cursor.valid:
-                self._on_restart()
-                self._cursor.seek_to_first()
-        return records
-
-    def _batch(self, records: list[Record], pool: Executor) -> Batch:
-        if is_encoded(records[0][1], _where(records[0])):
-            return self._singly(list(pool.map(self._decode_one, records)))
+    def _batch(self, block: Block, pool: Executor) -> Batch:
+        if is_encoded(block.value(0), _where((block.key(0), b""))):
+            return self._singly(self._decode_images(block.records(), pool))
         try:
-            images, labels = self._decoder.decode(records)
+            images, labels = self._decoder.decode(block)
         except FormatError:
             if not self._transform.any_size:
                 raise
-            return self._singly([self._decode_one(record) for record in records])
+            return self._singly([self._decode_one(record) for record in block.records()])
         return Batch(self._transform(images), labels.astype(np.float32))
+
+    def _decode_images(self, records: list[Record], pool: Executor) -> list[list[NDArray[Any]]]:
+        """Image and label of each record; keys are unique in the stores that Caffe reads."""
+
+        def decode(places: list[int]) -> list[list[NDArray[Any]]]:
+            return list(pool.map(self._decode_one, [records[place] for place in places]))
+
+        return self._kept.get([key for key, _ in records], decode)
 
     def _decode_one(self, record: Record) -> list[NDArray[Any]]:
         """Image and label of a record."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from freshpot.data.datum_batches import THREADS, Batch
 from freshpot.data.images import read_image
+from freshpot.data.memory import Kept
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import DataError, FormatError
 
@@ -108,6 +109,7 @@ class ImageListBatches:
         self._random = np.random.default_rng(seed) if shuffle else None
         self._order = self._new_order()
         self._next = first
+        self._kept: Kept[int] = Kept(f"the list of {len(self._lines)} images")
 
     def first_shape(self) -> tuple[int, ...]:
         """The shape (C, h, w) of the first image, transformed. Raises as iterating does."""
@@ -117,7 +119,7 @@ class ImageListBatches:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="freshpot-images") as pool:
             while True:
                 rows = self._take()
-                images = list(pool.map(self._read, rows))
+                images = self._images(rows, pool)
                 labels = np.array([self._lines[row].label for row in rows], np.float32)
                 yield Batch(self._together(images), labels)
 
@@ -131,6 +133,12 @@ class ImageListBatches:
                 f"images of shapes {found} in one batch: give new_height and new_width, or a crop_size"
             )
         return np.concatenate([self._transform(image[None]) for image in images])
+
+    def _images(self, rows: list[int], pool: Executor) -> list[NDArray[Any]]:
+        def decode(places: list[int]) -> list[list[NDArray[Any]]]:
+            return [[image] for image in pool.map(self._read, [rows[place] for place in places])]
+
+        return [image for (image,) in self._kept.get(rows, decode)]
 
     def _read(self, row: int) -> NDArray[Any]:
         path = self._folder + self._lines[row].name

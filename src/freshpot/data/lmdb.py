@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from freshpot.data import reader
+from freshpot.data.blocks import Block
 from freshpot.data.reader import Mode, Record
 from freshpot.errors import DataError, FormatError
 from freshpot.formats.atomic import sync_folder
@@ -144,6 +145,16 @@ class LMDBCursor(reader.Cursor):
 
     def take(self, count: int) -> list[Record]:
         return self._tree.take(count)
+
+    def take_block(self, count: int) -> Block:
+        rows = self._tree.take_rows(count)
+        if rows is None:
+            return super().take_block(min(count, max(self._tree.left_on_page, 1)))
+        try:
+            self._tree.next_leaf()
+        except FormatError as error:
+            return Block(*rows, error)
+        return Block(*rows)
 
     def _need_record(self) -> None:
         if not self._tree.valid:

@@ -19,11 +19,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 
-from freshpot.errors import DataError, NotSupportedError, near_matches
+from freshpot.data.blocks import Block, Record
+from freshpot.data.rounds import Rounds
+from freshpot.errors import DataError, FormatError, NotSupportedError, near_matches
 
-__all__ = ["Cursor", "DBReader", "Database", "Mode", "Transaction", "open_db", "register_store", "store_of"]
+__all__ = [
+    "Cursor",
+    "DBReader",
+    "Database",
+    "Mode",
+    "Record",
+    "Transaction",
+    "open_db",
+    "register_store",
+    "store_of",
+]
 
-Record = tuple[bytes, bytes]
 SelfT = TypeVar("SelfT", bound="Database")
 
 
@@ -75,6 +86,20 @@ class Cursor(abc.ABC):
     def take(self, count: int) -> list[Record]:
         """Up to ``count`` records from here on, moving past them; fewer at the end of the database."""
         return list(itertools.islice(self, count))
+
+    def take_block(self, count: int) -> Block:
+        """Up to ``count`` records from here on, one at least, moving past them.
+
+        Where the file is damaged the block has the records before that, and the error.
+        """
+        records: list[Record] = []
+        try:
+            while self.valid and len(records) < count:
+                records.append((self.key(), self.value()))
+                self.next()
+        except FormatError as error:
+            return Block.of(records, error)
+        return Block.of(records)
 
     def close(self) -> None:  # noqa: B027 - a cursor may hold nothing
         """Give back what the cursor holds open."""
@@ -312,9 +337,10 @@ class DBReader:
         self._lock = threading.Lock()
         self._db = open_db(db_type, source)
         self._cursor = self._db.cursor()
-        self._to_beginning()
+        self._need_records()
+        self._rounds = Rounds(self._cursor, self.source, shards=num_shards, shard=shard_id)
         if key is not None:
-            self._cursor.seek(key)
+            self._rounds.seek(key)
 
     def read(self) -> Record:
         """The next record: (key, value)."""
@@ -322,29 +348,22 @@ class DBReader:
 
     def read_many(self, count: int) -> list[Record]:
         """The next ``count`` records."""
+        return self.read_block(count).records()
+
+    def read_block(self, count: int) -> Block:
+        """The next ``count`` records together; they may be shared and must not be changed."""
         with self._lock:
-            records: list[Record] = []
-            while len(records) < count:
-                if not self._cursor.valid:
-                    self._to_beginning()
-                if self.num_shards == 1:
-                    records += self._cursor.take(count - len(records))
-                else:
-                    records.append((self._cursor.key(), self._cursor.value()))
-                    self._skip()
-            if not self._cursor.valid:
-                self._to_beginning()
-            return records
+            return self._rounds.take(count)
 
     def seek_to_first(self) -> None:
         """Start over."""
         with self._lock:
-            self._to_beginning()
+            self._rounds.seek_to_first()
 
     def key(self) -> bytes:
         """The key of the record that :meth:`read` gives next."""
         with self._lock:
-            return self._cursor.key()
+            return self._rounds.key()
 
     def close(self) -> None:
         """Give the database back."""
@@ -352,14 +371,8 @@ class DBReader:
             self._cursor.close()
             self._db.close()
 
-    def _skip(self) -> None:
-        for _ in range(self.num_shards):
-            self._cursor.next()
-            if not self._cursor.valid:
-                return
-
-    def _to_beginning(self) -> None:
-        self._cursor.seek_to_first()
+    def _need_records(self) -> None:
+        """Complain unless there is a record for this shard; the cursor stays on the first."""
         for row in range(self.shard_id + 1):
             if not self._cursor.valid:
                 raise DataError(
@@ -368,3 +381,5 @@ class DBReader:
                 )
             if row < self.shard_id:
                 self._cursor.next()
+        if self.shard_id:
+            self._cursor.seek_to_first()

@@ -9,18 +9,17 @@ Records that differ are parsed one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from freshpot.data.blocks import Block, Record
 from freshpot.errors import FormatError
 from freshpot.formats import wire
 from freshpot.formats.tensor_proto import from_numbers
 
 __all__ = ["Record", "RecordDecoder", "Slot"]
-
-Record: TypeAlias = tuple[bytes, bytes]  # key, value
 
 #: Layouts kept; data sets with more lengths than that (text, compressed images) are not uniform.
 _MAX_LAYOUTS = 64
@@ -40,7 +39,7 @@ class Slot(NamedTuple):
         raw = rows[:, self.begin : self.end]
         shape = (len(rows), *self.shape)
         if not self.varint:
-            return np.ascontiguousarray(raw).view(self.dtype).reshape(shape)
+            return np.array(raw, order="C").view(self.dtype).reshape(shape)
         is_last = raw < 0x80
         counts = is_last.sum(axis=1)
         if not is_last[:, -1].all() or (counts != int(np.prod(self.shape))).any():
@@ -89,12 +88,20 @@ class RecordDecoder:
         self._find_slots = find_slots
         self._layouts: dict[int, _Layout | None] = {}
 
-    def decode(self, records: Sequence[Record]) -> list[NDArray[Any]]:
+    def decode(self, records: Sequence[Record] | Block) -> list[NDArray[Any]]:
         """One array for each tensor in a record: (records, *its shape).
 
         Raises:
             FormatError: a record is damaged, or differs from the first in number, shape or type of tensors.
         """
+        if isinstance(records, Block):
+            if not isinstance(records.values, list) and len(records):
+                layout = self._layout((records.key(0), records.value(0)))
+                cut = None if layout is None else layout.cut(records.values)
+                if cut is not None:
+                    return cut
+                return self._decode_singly(records.records())
+            records = records.records()
         groups: dict[int, list[int]] = {}
         for index, (_, value) in enumerate(records):
             groups.setdefault(len(value), []).append(index)

@@ -60,7 +60,7 @@ class TensorProtosInput:
     def next_batch(self) -> list[NDArray[Any]]:
         """The next batch."""
         try:
-            batch = self._decoder.decode(self.reader.read_many(max(self.batch_size, 1)))
+            batch = self._decoder.decode(self.reader.read_block(max(self.batch_size, 1)))
         except FormatError as error:
             raise error if error.path else FormatError(str(error), path=self.reader.source) from error
         return batch if self.batch_size else [one.reshape(one.shape[1:]) for one in batch]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from caffe import _log
+from caffe._net.blob import NetBlob
 from caffe._net.net import CaffeNet
 from caffe.proto import caffe_pb2
 from freshpot.errors import ArityError, FormatError, NetError, ShapeError
@@ -171,7 +172,7 @@ def copy_from_message(
             target = net.layers[i].blobs[k]
             where = f"layer '{source.name}' parameter {k}"
             if caffemodel.fits(target.dims, blob):
-                _put(target, caffemodel.read_blob(blob, where=where, path=path))
+                _put(net, target, caffemodel.read_blob(blob, where=where, path=path))
                 report.copied.append(f"{source.name}[{k}]")
             else:
                 _mismatch(net, i, k, caffemodel.blob_shape(blob), path, skip_mismatched, report)
@@ -194,15 +195,16 @@ def _copy_hdf5(net: CaffeNet, path: str, skip_mismatched: bool) -> CopyReport:
         for k, values in blobs.items():
             target = net.layers[i].blobs[k]
             if target.dims == values.shape:
-                _put(target, values)
+                _put(net, target, values)
                 report.copied.append(target.name)
             else:
                 _mismatch(net, i, k, values.shape, path, skip_mismatched, report)
     return _finish(net, report)
 
 
-def _put(target: Any, values: np.ndarray) -> None:
-    target.data_cell.value = torch.from_numpy(values.reshape(target.dims)).to(target.data_cell.value.device)
+def _put(net: CaffeNet, target: NetBlob, values: np.ndarray) -> None:
+    target.put(torch.from_numpy(values.reshape(target.dims)))
+    net.site.settle((target.data_cell,))
 
 
 def _finish(net: CaffeNet, report: CopyReport) -> CopyReport:
@@ -269,8 +271,8 @@ def net_message(net: CaffeNet, write_diff: bool = False) -> Any:
         copy.CopyFrom(layer.param)
         del copy.blobs[:]
         for blob in layer.blobs:
-            diff = blob.diff_tensor().cpu().numpy() if write_diff else None
-            caffemodel.fill_blob(copy.blobs.add(), blob.data_cell.value.cpu().numpy(), diff)
+            diff = blob.diff_array() if write_diff else None
+            caffemodel.fill_blob(copy.blobs.add(), blob.data_array(), diff)
     return made
 
 
@@ -282,18 +284,14 @@ def save_net(net: CaffeNet, path: str, write_diff: bool = False) -> None:
 def save_net_hdf5(net: CaffeNet, path: str, write_diff: bool = False) -> None:
     """Write the parameters as HDF5, atomically; shared ones once, with the layer that owns them."""
 
-    def arrays(which: Callable[[Any], torch.Tensor]) -> dict[str, list[tuple[int, np.ndarray]]]:
+    def arrays(which: Callable[[NetBlob], np.ndarray]) -> dict[str, list[tuple[int, np.ndarray]]]:
         return {
-            layer.name: [
-                (k, which(blob).cpu().numpy())
-                for k, blob in enumerate(layer.blobs)
-                if not net.is_shared(i, k)
-            ]
+            layer.name: [(k, which(blob)) for k, blob in enumerate(layer.blobs) if not net.is_shared(i, k)]
             for i, layer in enumerate(net.layers)
         }
 
-    diffs = arrays(lambda b: b.diff_tensor()) if write_diff else None
-    data = arrays(lambda b: b.data_cell.value)
+    diffs = arrays(NetBlob.diff_array) if write_diff else None
+    data = arrays(NetBlob.data_array)
     _write(path, lambda: caffemodel.write_hdf5_layers(path, data, diffs))
 
 

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from caffe import _mode
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.net import CaffeNet
+from freshpot.engine import device
 from freshpot.errors import ArgumentError, NotSupportedError, near_matches
 
 Arrays = dict[str, np.ndarray]
@@ -491,17 +493,19 @@ class NCCL(instance):
 
 
 class Timer:
-    """A stop watch: ``start()``, ``stop()``, ``ms``."""
+    """A stop watch: ``start()``, ``stop()``, ``ms``. In GPU mode it waits for what the GPU was given."""
 
     def __init__(self) -> None:
         self._started = self._spent = 0.0
 
     def start(self) -> None:
         """Start."""
+        device.synchronize(_mode.place)
         self._started = time.perf_counter()
 
     def stop(self) -> None:
         """Stop."""
+        device.synchronize(_mode.place)
         self._spent = time.perf_counter() - self._started
 
     @property

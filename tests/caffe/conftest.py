@@ -1,10 +1,43 @@
-"""What tests of the Caffe door share: working folders with the reference databases."""
+"""What tests of the Caffe door share: working folders with the reference databases, and the device.
+
+``FRESHPOT_TEST_DEVICE=far`` runs every test here on a GPU made of CPU tensors (`far_device`), ``cuda`` on a real one.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+
+import caffe
+from caffe import _mode
+from far_device import Traffic, far_device
+
+
+@pytest.fixture(autouse=True)
+def device_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run on the device that FRESHPOT_TEST_DEVICE names, and leave no test's mode to the next."""
+    for name in ("mode", "device", "place"):
+        monkeypatch.setattr(_mode, name, getattr(_mode, name))
+    wanted = os.environ.get("FRESHPOT_TEST_DEVICE", "cpu")
+    if wanted == "far":
+        with far_device(monkeypatch):
+            caffe.set_mode_gpu()
+            yield
+        return
+    if wanted == "cuda":
+        caffe.set_mode_gpu()
+    yield
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
+    """GPU mode on a GPU made of CPU tensors; what goes there and back."""
+    with far_device(monkeypatch) as traffic:
+        caffe.set_mode_gpu()
+        yield traffic
 
 
 @pytest.fixture

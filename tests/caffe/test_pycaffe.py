@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import caffe
 from caffe import _log, _mode
 from caffe._net.layer import original_types
 from conftest import SHARED, needs_shared
+from freshpot.engine import device
 from freshpot.errors import ArgumentError, DeviceError, MissingBlobError, NetError, NotSupportedError
 from freshpot.testing import caffe_scripts
 
@@ -121,25 +124,36 @@ def test_solver_count_and_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (caffe.solver_count(), caffe.solver_rank(), _mode.multiprocess) == (4, 3, True)
 
 
+not_far = pytest.mark.skipif(
+    os.environ.get("FRESHPOT_TEST_DEVICE") == "far", reason="the test device has every GPU that is asked for"
+)
+
+
+@not_far
 def test_mode_and_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("mode", "device"):
-        monkeypatch.setattr(_mode, name, getattr(_mode, name))
     with pytest.raises(ArgumentError, match="GPUs are numbered from 0, got -1"):
         caffe.set_device(-1)
     monkeypatch.setenv("FRESHPOT_STRICT_DEVICE", "1")
     with pytest.raises(DeviceError, match="GPU 99 was asked for"):
         caffe.set_device(99)
     caffe.set_mode_cpu()
-    assert _mode.mode == _mode.CPU
+    assert (_mode.mode, _mode.place) == (_mode.CPU, torch.device("cpu"))
 
 
-def test_a_gpu_that_is_there_is_not_used_silently(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_mode, "torch_device", lambda device: torch.device("cuda", device.index))
-    monkeypatch.setattr(_mode, "mode", _mode.mode)
-    _mode._say_cpu.cache_clear()
-    with pytest.warns(UserWarning, match="nets of the Caffe door run on the CPU"):
+@not_far
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU stands in, which is said once, unless that is forbidden."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("FRESHPOT_STRICT_DEVICE", raising=False)
+    device._say.cache_clear()
+    with pytest.warns(
+        UserWarning, match="GPU 0 was asked for, and this machine has none: running on the CPU"
+    ):
         caffe.set_mode_gpu()
-    _mode._say_cpu.cache_clear()
+    assert (_mode.mode, _mode.place) == (_mode.GPU, torch.device("cpu"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        caffe.set_mode_gpu()
     monkeypatch.setenv("FRESHPOT_STRICT_DEVICE", "1")
     with pytest.raises(DeviceError, match="FRESHPOT_STRICT_DEVICE=1 forbids the CPU instead"):
         caffe.set_mode_gpu()

@@ -99,5 +99,5 @@ def _extracted(count: int, name: str) -> str:
 
 def _images(blob: Any) -> np.ndarray:
     """A blob as (N, C, H, W); axes it lacks are 1."""
-    values = np.asarray(blob.data_cell.value.cpu().numpy(), np.float32)
+    values = np.asarray(blob.data_array(), np.float32)
     return values.reshape(blob.num, blob.channels, blob.height, blob.width)

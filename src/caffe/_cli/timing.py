@@ -9,6 +9,7 @@ from caffe import _log
 from caffe._cli import brew
 from caffe._cli.score import load_net
 from caffe._net.net import CaffeNet
+from freshpot.engine import device
 from freshpot.errors import ArgumentError, FreshpotError
 
 
@@ -28,26 +29,32 @@ def run(flags: dict[str, Any], words: list[str]) -> int:
     net.backward_range(last, 0)
     _log.info("caffe.cpp:365", "*** Benchmark begins ***")
     _log.info("caffe.cpp:366", f"Testing for {count} iterations.")
-    started = time.perf_counter()
+    started = _now(net)
     forward, backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
     for j in range(count):
         spent = _pass(net, forward, backward)
         _log.info("caffe.cpp:394", f"Iteration: {j + 1} forward-backward time: {spent:g} ms.")
-    _report(net, forward, backward, count, 1e3 * (time.perf_counter() - started))
+    _report(net, forward, backward, count, 1e3 * (_now(net) - started))
     return 0
+
+
+def _now(net: CaffeNet) -> float:
+    """The time in seconds at which the net's device has done what it was given."""
+    device.synchronize(net.site.device)
+    return time.perf_counter()
 
 
 def _pass(net: CaffeNet, forward: list[float], backward: list[float]) -> float:
     """One pass in each direction; adds the milliseconds of each layer, returns those of all."""
-    begun = mark = time.perf_counter()
+    begun = mark = _now(net)
     for i in range(len(net.layers)):
         net.forward_range(i, i)
-        now = time.perf_counter()
+        now = _now(net)
         forward[i] += 1e3 * (now - mark)
         mark = now
     for i in reversed(range(len(net.layers))):
         _backward(net, i)
-        now = time.perf_counter()
+        now = _now(net)
         backward[i] += 1e3 * (now - mark)
         mark = now
     return 1e3 * (mark - begun)

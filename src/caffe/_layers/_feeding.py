@@ -116,7 +116,7 @@ class Feed:
         """Put the next batch into the tops."""
         self.taken += 1
         for top, array in zip(self._tops, next(self._batches), strict=False):  # the label is optional
-            top.data_cell.value = torch.from_numpy(array).to(top.data_cell.value.device)
+            top.put(torch.from_numpy(array))
 
 
 def start(low: Lowering, batches: Iterable[Arrays], shapes: Sequence[Sequence[int]]) -> None:

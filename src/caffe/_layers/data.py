@@ -90,8 +90,7 @@ class _Memory:
         if self._arrays is None:
             raise MissingBlobError("has no data: call net.set_input_arrays(data, labels) first.")
         for top, array in zip(self._tops, self._arrays, strict=True):
-            batch = torch.from_numpy(array[self._row : self._row + self.batch].copy())
-            top.data_cell.value = batch.to(top.data_cell.value.device)
+            top.put(torch.from_numpy(array[self._row : self._row + self.batch].copy()))
         self._row = (self._row + self.batch) % len(self._arrays[0])
 
 
@@ -141,14 +140,14 @@ def dummy_data(low: Lowering) -> None:
     for i, (shape, filler) in enumerate(zip(_dummy_shapes(low), chosen, strict=True)):
         low.shape_top(i, shape)
         top = low.layer.tops[i]
-        top.data_cell.value = fillers.fill(filler, top.dims)
+        top.put(fillers.fill(filler, top.dims))
         if filler.type != "constant":
             changing.append((top, filler))
     low.layer.state = changing
 
     def refill() -> None:
         for top, filler in changing:
-            top.data_cell.value = fillers.fill(filler, top.dims)
+            top.put(fillers.fill(filler, top.dims))
 
     low.host(refill)
 
@@ -179,6 +178,6 @@ def silence(low: Lowering) -> None:
     def backward(propagate_down: list[bool]) -> None:
         for bottom, wanted in zip(bottoms, propagate_down, strict=True):
             if wanted:
-                bottom.diff_tensor().zero_()
+                bottom.clear_diff()
 
     low.host(lambda: None, backward)

@@ -136,4 +136,4 @@ class _Output:
 
 def _four_axes(blob: NetBlob) -> np.ndarray:
     shape = (blob.num, blob.channels, blob.height, blob.width)
-    return blob.data_cell.value.cpu().numpy().reshape(shape)
+    return blob.data_array().reshape(shape)

@@ -65,6 +65,7 @@ class _Python:
     @contextlib.contextmanager
     def _noted(self, method: str) -> Iterator[None]:
         """Let the user's exceptions out as they are, as the original does, with a note where they arose."""
+        self._owner.site.settle()
         try:
             yield
         except FreshpotError:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from caffe._net.site import blobs_changed
 from freshpot.engine import Workspace
 from freshpot.engine.blob import Blob as Cell
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, ShapeError
@@ -47,7 +48,8 @@ class NetBlob:
     """Data and diff, both float32 arrays of one shape.
 
     ``data`` and ``diff`` are live views: writing to them writes to the blob, and a view that is kept
-    shows later values as long as the shape stays.
+    shows later values as long as the shape stays. On a GPU they are views of the host's memory, which is
+    brought up to date when they are asked for, and at the end of each pass for those that are kept.
     """
 
     def __init__(self, workspace: Workspace, name: str) -> None:
@@ -55,15 +57,15 @@ class NetBlob:
         self.data_cell: Cell = workspace.create_local(name)
         self.diff_cell: Cell = workspace.create_local(DIFF.format(name))
         #: what the data is before the blob has a shape
-        self._nothing = torch.zeros(())
+        self.nothing = torch.zeros(())
         if self.data_cell.empty:
-            self.data_cell.value = self._nothing
+            self.data_cell.value = self.nothing
 
     # ---- shape ---------------------------------------------------------------------------------
     @property
     def dims(self) -> tuple[int, ...]:
         """The shape as a tuple."""
-        return tuple(self.data_cell.value.shape)
+        return tuple(self.data_cell.peek.shape)
 
     @property
     def shape(self) -> list[int]:
@@ -101,23 +103,45 @@ class NetBlob:
 
     def set_dims(self, dims: tuple[int, ...]) -> None:
         """`reshape` for shapes that are known to be right."""
-        if self.data_cell.value is self._nothing:
+        if self.data_cell.peek is self.nothing:
             self.data_cell.value = torch.zeros(())
+            blobs_changed()
         if dims == self.dims:
             return
         for cell in (self.data_cell, self.diff_cell):
             if not cell.empty:
-                same = cell.value.numel() == math.prod(dims)
                 with memory_for(dims, self.name):
-                    cell.value = cell.value.reshape(dims) if same else cell.value.new_zeros(dims)
+                    cell.reshape(dims)
 
     # ---- contents ------------------------------------------------------------------------------
-    def diff_tensor(self) -> torch.Tensor:
-        """The diff; zeros if nothing was written to it since the shape changed."""
-        data = self.data_cell.value
-        if self.diff_cell.empty or self.diff_cell.value.shape != data.shape:
+    def put(self, values: torch.Tensor) -> None:
+        """Take data that were made on the CPU."""
+        self.data_cell.value = values.to(self.data_cell.peek.device)
+
+    def make_diff(self) -> None:
+        """Let there be a diff: zeros if nothing was written to it since the shape changed."""
+        data = self.data_cell.peek
+        if self.diff_cell.empty or self.diff_cell.peek.shape != data.shape:
             self.diff_cell.value = torch.zeros_like(data)
+
+    def diff_tensor(self) -> torch.Tensor:
+        """The diff, to be read; `make_diff` says of what."""
+        self.make_diff()
         return self.diff_cell.value
+
+    def clear_diff(self) -> None:
+        """Set the diff to zero."""
+        self.make_diff()
+        self.diff_cell.writable.zero_()
+
+    def data_array(self) -> np.ndarray:
+        """The data, to be read at once (to be written to a file)."""
+        return self.data_cell.on_cpu().numpy()
+
+    def diff_array(self) -> np.ndarray:
+        """The diff, to be read at once."""
+        self.make_diff()
+        return self.diff_cell.on_cpu().numpy()
 
     @property
     def data(self) -> np.ndarray:
@@ -126,7 +150,7 @@ class NetBlob:
         Raises:
             MissingBlobError: the blob never got a shape (an Input layer without one).
         """
-        if self.data_cell.value is self._nothing:
+        if self.data_cell.peek is self.nothing:
             raise MissingBlobError(
                 f"blob '{self.name}' has no shape yet; give its layer one, or call reshape().", blob=self.name
             )
@@ -135,11 +159,13 @@ class NetBlob:
     @property
     def diff(self) -> np.ndarray:
         """A live view of the diff."""
-        self.diff_tensor()
+        self.make_diff()
         return self.diff_cell.share()
 
     def share_data(self, other: NetBlob, workspace: Workspace) -> None:
         """Let this blob's data be ``other``'s from now on (same memory), also under its name in the workspace."""
+        if workspace.find(other.name) is not other.data_cell:  # it is another net's
+            blobs_changed()
         self.data_cell = other.data_cell
         workspace.link(self.name, self.data_cell)
 
@@ -152,18 +178,9 @@ class NetBlob:
         if dims == other.dims:
             self.data_cell, self.diff_cell = other.data_cell, other.diff_cell
         else:
-            other.diff_tensor()
+            other.make_diff()
             self.data_cell, self.diff_cell = (
-                _view(cell, dims) for cell in (other.data_cell, other.diff_cell)
+                cell.viewed_as(dims) for cell in (other.data_cell, other.diff_cell)
             )
         workspace.link(self.name, self.data_cell)
         workspace.link(DIFF.format(self.name), self.diff_cell)
-
-
-def _view(cell: Cell, dims: tuple[int, ...]) -> Cell:
-    """A cell over the same memory in another shape."""
-    cell.share()
-    made = Cell(cell.name)
-    made.value = cell.value.view(dims)
-    made.share()
-    return made

@@ -30,6 +30,7 @@ import torch
 from caffe._net import fillers
 from caffe._net.backward import reverse
 from caffe._net.blob import DIFF, NetBlob
+from caffe._net.site import Site
 from freshpot.engine import Plan, Workspace, infer_shapes
 from freshpot.errors import (
     ArityError,
@@ -181,6 +182,7 @@ class Lowering:
 
     def constant(self, name: str, value: torch.Tensor) -> str:
         """Put a value into a blob of this layer's own; returns its name."""
+        value = value.to(self._layer.site.device)
         self.workspace.create(self.temp(name)).value = value
         self._layer.constants[self.temp(name)] = value
         return self.temp(name)
@@ -189,7 +191,7 @@ class Lowering:
         """A blob of this layer's own that keeps its value from run to run; zeros at first; returns its name."""
         cell = self.workspace.create(self.temp(name))
         if cell.empty or tuple(cell.value.shape) != tuple(shape):
-            cell.value = torch.zeros(tuple(shape))
+            cell.value = torch.zeros(tuple(shape), device=self._layer.site.device)
         self._layer.constants[self.temp(name)] = cell.value
         return self.temp(name)
 
@@ -244,8 +246,10 @@ class Layer:
         bottoms: list[NetBlob],
         tops: list[NetBlob],
         train: bool,
+        site: Site,
     ) -> None:
         self.kind = kind
+        self.site = site
         self.param = param
         self.name: str = param.name
         self.type: str = param.type
@@ -314,7 +318,7 @@ class Layer:
                 raise ShapeError(f"parameter {i} has shape {found.dims}, the bottoms now want {shape}.")
             return found.name
         blob = NetBlob(self.workspace, f"{self.name}[{i}]")
-        blob.data_cell.value = self._first_value(i, shape, filler)
+        blob.data_cell.value = self._first_value(i, shape, filler).to(self.site.device)
         blob.data_cell.share()  # parameters keep their memory: solvers update them in place
         self.blobs.append(blob)
         self.param_propagate_down.append(True)
@@ -344,10 +348,17 @@ class Layer:
                 top.set_dims(made[top.name][0])
         for top, weight in zip(self.tops, self.loss_weights, strict=True):
             if weight:
-                top.diff_cell.value = torch.full(top.dims, weight)
+                top.diff_cell.value = torch.full(top.dims, weight, device=self.site.device)
+        self.forget_plans()
+
+    def forget_plans(self) -> None:
+        """The operators, or the device they run on, are others now."""
         self._plan: Plan | None = None
         self._backward_plans: dict[tuple[bool, ...], Plan] = {}
         self.version += 1
+
+    def _bound(self, ops: list[Op]) -> Plan:
+        return Plan(Net(self.name, ops, device=self.site.option), self.workspace)
 
     def reshape(self) -> None:
         """Make the operators again if a bottom's shape changed."""
@@ -364,7 +375,7 @@ class Layer:
             self.host_forward()
         elif self._ops:
             if self._plan is None:
-                self._plan = Plan(Net(self.name, self._ops), self.workspace)
+                self._plan = self._bound(self._ops)
             self._plan.run()
         return self.loss()
 
@@ -390,17 +401,15 @@ class Layer:
             return
         key = (*propagate_down, *self.param_propagate_down)
         if key not in self._backward_plans:
-            self._backward_plans[key] = Plan(
-                Net(self.name, self.backward_ops(propagate_down)), self.workspace
-            )
+            self._backward_plans[key] = self._bound(self.backward_ops(propagate_down))
         self._backward_plans[key].run()
 
     def make_diffs(self) -> None:
         """Let tops and parameters have diffs of their shapes."""
         for top in self.tops:
-            top.diff_tensor()
+            top.make_diff()
         for blob in self.blobs:
-            blob.diff_tensor()
+            blob.make_diff()
 
     def backward_ops(self, propagate_down: list[bool], first: Collection[int] = ()) -> list[Op]:
         """The operators of the backward pass.

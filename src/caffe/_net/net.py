@@ -15,9 +15,10 @@ from caffe._net import debug, passes
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer, find_type
 from caffe._net.rules import filter_net
+from caffe._net.site import Site
 from caffe._net.splits import insert_splits
 from caffe.proto import caffe_pb2
-from freshpot.engine import Workspace
+from freshpot.engine import Plan, Workspace
 from freshpot.errors import (
     ArgumentError,
     ArityError,
@@ -31,6 +32,7 @@ from freshpot.errors import (
     near_matches,
 )
 from freshpot.formats.caffe_text import StrangeField
+from freshpot.net import Net, Op
 
 Callback = Callable[[int], None]
 #: types that are made of two layers in the original, which its log shows
@@ -79,6 +81,8 @@ class CaffeNet:
         self._origin = origin
         self._lines = lines
         self.workspace = Workspace()
+        #: the device that the net is on
+        self.site = Site(self.workspace)
         self.phase: int = param.state.phase
         self.param, self._source_index = param, list(range(len(param.layer)))
         filtered, kept = filter_net(param, self.place)
@@ -221,7 +225,8 @@ class CaffeNet:
         try:
             bottoms = [self.blob_list[b] for b in self.bottom_ids[i]]
             tops = [self.blob_list[b] for b in self.top_ids[i]]
-            layer = Layer(kind, param, self.workspace, bottoms, tops, param.phase == caffe_pb2.TRAIN)
+            train = param.phase == caffe_pb2.TRAIN
+            layer = Layer(kind, param, self.workspace, bottoms, tops, train, self.site)
             layer.state = state
             layer.lower()
         except (FreshpotError, OSError) as error:
@@ -397,17 +402,37 @@ class CaffeNet:
         Raises:
             NetError: a layer failed; names it.
         """
-        if self.before_forward or self.after_forward or self.debug_info:
-            return self._forward_singly(start, end)
-        if (start, end) not in self._forwards:
-            self._forwards[start, end] = passes.Forward(self, start, end)
-        return self._forwards[start, end].run()
+        self.follow_mode()
+        try:
+            if self.before_forward or self.after_forward or self.debug_info:
+                return self._forward_singly(start, end)
+            if (start, end) not in self._forwards:
+                self._forwards[start, end] = passes.Forward(self, start, end)
+            return self._forwards[start, end].run()
+        finally:
+            self.site.settle()
+
+    def follow_mode(self) -> None:
+        """Be on the device of the mode that is in force: blobs move there."""
+        if not self.site.is_right() and self.site.follow(blob.nothing for blob in self.blob_list):
+            for layer in self.layers:
+                layer.forget_plans()
+
+    def bound(self, ops: list[Op]) -> Plan:
+        """Operators bound to the net's blobs, on its device."""
+        return Plan(Net(self.name, ops, device=self.site.option), self.workspace)
+
+    def _call(self, calls: list[Callback], i: int) -> None:
+        """Call the user's functions."""
+        if calls:
+            self.site.settle()
+            for call in calls:
+                call(i)
 
     def _forward_singly(self, start: int, end: int) -> float:
         loss = 0.0
         for i in range(start, end + 1):
-            for call in self.before_forward:
-                call(i)
+            self._call(self.before_forward, i)
             try:
                 loss += self.layers[i].forward()
             except (FreshpotError, OSError) as error:
@@ -415,8 +440,7 @@ class CaffeNet:
                 raise
             if self.debug_info:
                 debug.forward(self, i)
-            for call in self.after_forward:
-                call(i)
+            self._call(self.after_forward, i)
         return loss
 
     def backward_range(self, start: int, end: int, fresh: bool = False) -> None:
@@ -424,19 +448,22 @@ class CaffeNet:
 
         Diffs of parameters are added to; with ``fresh`` all of them are set, as if they had been cleared.
         """
-        if self.before_backward or self.after_backward or self.debug_info:
-            if fresh:
-                self.clear_param_diffs()
-            self._backward_singly(start, end)
-            return
-        if (start, end, fresh) not in self._backwards:
-            self._backwards[start, end, fresh] = passes.Backward(self, start, end, fresh)
-        self._backwards[start, end, fresh].run()
+        self.follow_mode()
+        try:
+            if self.before_backward or self.after_backward or self.debug_info:
+                if fresh:
+                    self.clear_param_diffs()
+                self._backward_singly(start, end)
+                return
+            if (start, end, fresh) not in self._backwards:
+                self._backwards[start, end, fresh] = passes.Backward(self, start, end, fresh)
+            self._backwards[start, end, fresh].run()
+        finally:
+            self.site.settle()
 
     def _backward_singly(self, start: int, end: int) -> None:
         for i in range(start, end - 1, -1):
-            for call in self.before_backward:
-                call(i)
+            self._call(self.before_backward, i)
             if self.layer_needs_backward[i]:
                 try:
                     self.layers[i].backward(self.bottom_needs_backward[i])
@@ -445,14 +472,14 @@ class CaffeNet:
                     raise
                 if self.debug_info:
                     debug.backward(self, i)
-            for call in self.after_backward:
-                call(i)
+            self._call(self.after_backward, i)
 
     def backward_all(self, fresh: bool = False) -> None:
         """Run the whole net backwards; with debug_info the log shows the norms of all parameters."""
         self.backward_range(len(self.layers) - 1, 0, fresh)
         if self.debug_info:
             debug.all_params(self)
+            self.site.settle()
 
     def at_layer(self, error: Exception, i: int) -> None:
         """Tell an error which layer it comes from.
@@ -480,4 +507,5 @@ class CaffeNet:
     def clear_param_diffs(self) -> None:
         """Set the diffs of all parameters to zero."""
         for entry in self.learnable:
-            entry.blob.diff_tensor().zero_()
+            entry.blob.clear_diff()
+        self.site.settle()

@@ -13,7 +13,7 @@ from caffe._net.blob import DIFF
 from freshpot.engine import Plan
 from freshpot.engine.blob import Blob as Cell
 from freshpot.errors import NetError
-from freshpot.net import Net, Op
+from freshpot.net import Op
 
 if TYPE_CHECKING:
     from caffe._net.layer import Layer
@@ -94,7 +94,7 @@ class Forward:
         numbers, stretch.layers, stretch.ops, stretch.owners = stretch.layers, [], [], []
         for i in numbers:
             stretch.add(i, self._net.layers[i].ops)
-        stretch.plan = Plan(Net(self._net.name, stretch.ops), self._net.workspace) if stretch.ops else None
+        stretch.plan = self._net.bound(stretch.ops) if stretch.ops else None
         stretch.key = versions
 
 
@@ -127,7 +127,7 @@ class Backward:
         for layer in self._layers:
             layer.make_diffs()
         for cell in self._zeros:
-            cell.value.zero_()
+            cell.writable.zero_()
         for stretch in self._stretches:
             try:
                 self._run(stretch)
@@ -141,7 +141,7 @@ class Backward:
             self._net.layers[i].backward(self._net.bottom_needs_backward[i])
             return
         if stretch.plan is None:
-            stretch.plan = Plan(Net(self._net.name, stretch.ops), self._net.workspace)
+            stretch.plan = self._net.bound(stretch.ops)
         stretch.plan.run()
 
     def _bind(self) -> None:

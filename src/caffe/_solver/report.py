@@ -73,7 +73,7 @@ class Scores:
         names, values = self._net.blob_names, []
         owners: list[int] = []
         for blob in self._net.output_ids:
-            found = self._net.blob_list[blob].data_cell.value.reshape(-1).tolist()
+            found = self._net.blob_list[blob].data_array().ravel().tolist()
             values += found
             owners += [blob] * len(found)
         now = np.array(values, np.float32)

@@ -16,7 +16,7 @@ from caffe._net.blob import DIFF
 from caffe._net.net import CaffeNet
 from freshpot.engine import Plan
 from freshpot.errors import ArgumentError, ArityError, ShapeError
-from freshpot.net import Net, Op
+from freshpot.net import Op
 
 #: solver type -> histories it keeps for each parameter
 SLOTS = {"AdaDelta": 2, "AdaGrad": 1, "Adam": 2, "Nesterov": 1, "RMSProp": 1, "SGD": 1}
@@ -37,18 +37,25 @@ class Update:
         self._lr = ws.feed("@lr", torch.zeros(1))
         self._iter = ws.feed("@iter", torch.zeros(1, dtype=torch.int64))
         self._norm = ws.create_local("@norm")
+        net.site.on_host.update(("@lr", "@iter"))
         self._plan: Plan | None = None
+        self._plan_device: torch.device | None = None
         net.clear_param_diffs()
 
     def run(self, rate: float, iteration: int) -> None:
         """Update the parameters; their diffs become the steps."""
         if not self._names:
             return
-        if self._plan is None:
-            self._plan = Plan(Net(self._net.name, [self._op()]), self._net.workspace)
+        net = self._net
+        net.follow_mode()
+        if self._plan is None or self._plan_device != net.site.device:
+            self._plan, self._plan_device = net.bound([self._op()]), net.site.device
         self._lr.value.fill_(rate)
         self._iter.value.fill_(iteration)
-        self._plan.run()
+        try:
+            self._plan.run()
+        finally:
+            net.site.settle()
         if self._param.clip_gradients >= 0:
             self._say_clipped(self._norm.value.item(), self._param.clip_gradients)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from caffe import _log, _random
+from caffe import _log, _mode, _random
 from caffe._net.net import CaffeNet
 from freshpot.errors import FormatError
 
@@ -24,8 +24,14 @@ def note(nets: Sequence[CaffeNet]) -> bytes:
         {
             "batches": [{layer.name: feed.taken for layer, feed in _feeds(net)} for net in nets],
             "random": [_encode(_random.generator().get_state()), _encode(torch.get_rng_state())],
+            **_gpu_random(nets[0].site.device),
         }
     ).encode()
+
+
+def _gpu_random(device: torch.device) -> dict[str, str]:
+    """The state of the random numbers that a GPU draws itself (dropout), if that is where the net is."""
+    return {"gpu_random": _encode(torch.cuda.get_rng_state(device))} if device.type == "cuda" else {}
 
 
 def go_on_from(noted: bytes, nets: Sequence[CaffeNet], path: str) -> None:
@@ -40,6 +46,7 @@ def go_on_from(noted: bytes, nets: Sequence[CaffeNet], path: str) -> None:
         found = json.loads(noted)
         batches = [{str(k): int(v) for k, v in net.items()} for net in found["batches"]]
         own, general = (_decode(text) for text in found["random"])
+        gpu = _decode(found["gpu_random"]) if "gpu_random" in found else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"the note on data and random numbers is damaged: {error}", path=path) from error
     for net, places in zip(nets, batches, strict=False):
@@ -52,6 +59,8 @@ def go_on_from(noted: bytes, nets: Sequence[CaffeNet], path: str) -> None:
     try:
         _random.generator().set_state(own)
         torch.set_rng_state(general)
+        if gpu is not None and _mode.place.type == "cuda":
+            torch.cuda.set_rng_state(gpu, _mode.place)
     except RuntimeError as error:
         raise FormatError(f"the state of the random numbers is damaged: {error}", path=path) from error
 

@@ -5,11 +5,16 @@ Owned here: what a blob holds and how it is shared with the user. Who calls it: 
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from freshpot.engine.mirror import Mirror
 
 
 class _Empty:
@@ -29,10 +34,16 @@ class Blob:
 
     A plan rebinds ``value`` freely. Once memory was handed to the user (:meth:`share`), the blob is
     *pinned*: whatever is written to it goes into that same memory as long as shape and type stay,
-    so that a view the user keeps stays true across runs.
+    so that a view the user keeps stays true across runs. On a device other than the CPU the memory that
+    is handed out is a mirror of the blob's (`engine.mirror`).
     """
 
-    __slots__ = ("_memory", "name", "value")
+    __slots__ = ("_memory", "_mirror", "_views", "name", "value")
+
+    _memory: Any
+    _mirror: Mirror
+    #: the arrays over pinned memory from which all the users' views are cut
+    _views: list[weakref.ref[np.ndarray]]
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,6 +59,30 @@ class Blob:
         """True if the user may hold a view of its memory."""
         return False
 
+    @property
+    def peek(self) -> Any:
+        """The value, for its shape, type and device alone: the numbers may be out of date."""
+        return self.value
+
+    def on_cpu(self) -> torch.Tensor:
+        """The value as a CPU tensor, to be read at once: it is no copy where it is there already."""
+        return self.value.cpu()
+
+    @property
+    def writable(self) -> Any:
+        """The value, for somebody who changes it in place."""
+        return self.value
+
+    def reshape(self, dims: tuple[int, ...]) -> None:
+        """Change a tensor's shape: what it holds stays where the count stays, else it becomes zeros."""
+        old = self.value
+        self.value = old.reshape(dims) if old.numel() == math.prod(dims) else old.new_zeros(dims)
+
+    def viewed_as(self, dims: tuple[int, ...]) -> Blob:
+        """A blob over the same memory, which stays where it is from now on, in another shape of that count."""
+        self.share()
+        return self.viewed_as(dims)  # by now it is of another class
+
     def allow_deferred(self) -> None:
         """Let plans write a `Deferred` here from now on; nobody who reads will notice."""
         self._memory = self.value
@@ -57,12 +92,22 @@ class Blob:
     def share(self) -> np.ndarray:
         """A numpy view of the blob's memory, valid as long as shape and type of the blob stay.
 
-        Writing to the view writes to the blob. The blob must hold a CPU tensor.
+        Writing to the view writes to the blob. The blob must hold a tensor.
         """
-        self._memory = self.value.contiguous()
-        del self.value
+        memory = self.value
+        if memory.device.type == "cpu":
+            self._pin(memory.contiguous())
+        else:
+            from freshpot.engine.mirror import mirror
+
+            mirror(self)
+        return self.share()
+
+    def _pin(self, memory: torch.Tensor) -> None:
+        if self.__class__ is Blob:
+            del self.value
+        self._memory, self._views = memory, []
         self.__class__ = PinnedBlob
-        return self._memory.numpy()
 
 
 class Deferred:
@@ -110,10 +155,14 @@ class LazyBlob(Blob):
     def allow_deferred(self) -> None:
         """It does already."""
 
-    def share(self) -> np.ndarray:
-        self._memory = self.value.contiguous()
-        self.__class__ = PinnedBlob  # type: ignore[assignment]
-        return self._memory.numpy()
+
+def view_of(memory: torch.Tensor, views: list[weakref.ref[np.ndarray]]) -> np.ndarray:
+    """A numpy view of a CPU tensor. ``views`` tells later if the user keeps this one, or a part of it."""
+    root = next((found for view in views if (found := view()) is not None), None)
+    if root is None:
+        root = memory.numpy()
+        views[:] = [weakref.ref(root)]
+    return root.reshape(memory.shape)
 
 
 class PinnedBlob(Blob):
@@ -144,7 +193,8 @@ class PinnedBlob(Blob):
         ):
             memory.copy_(new)
         else:
-            self._memory = new
+            self._memory = new.contiguous() if isinstance(new, torch.Tensor) else new
+            self._views = []
 
     @property
     def pinned(self) -> bool:
@@ -153,5 +203,19 @@ class PinnedBlob(Blob):
     def allow_deferred(self) -> None:
         """Nothing to do: a pinned blob computes at once what it is given."""
 
+    def reshape(self, dims: tuple[int, ...]) -> None:
+        if self._memory.numel() == math.prod(dims):
+            self._memory = self._memory.reshape(dims)  # the same memory, so views of it stay true
+        else:
+            self._memory, self._views = self._memory.new_zeros(dims), []
+
+    def viewed_as(self, dims: tuple[int, ...]) -> Blob:
+        made = Blob(self.name)
+        made._pin(self._memory.view(dims))
+        return made
+
     def share(self) -> np.ndarray:
-        return self._memory.numpy()
+        memory = self._memory
+        if memory.device.type != "cpu":  # a net on a device wrote to it
+            return super().share()
+        return view_of(memory, self._views)

@@ -35,7 +35,6 @@ def torch_device(device: Device | None) -> torch.device:
     return _cuda(device.index or 0)
 
 
-@functools.lru_cache
 def _cuda(index: int) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index < count:
@@ -43,5 +42,17 @@ def _cuda(index: int) -> torch.device:
     message = f"GPU {index} was asked for, and this machine has {count or 'none'}"
     if os.environ.get("FRESHPOT_STRICT_DEVICE") == "1":
         raise DeviceError(message + " (FRESHPOT_STRICT_DEVICE=1 forbids the CPU instead).")
-    warnings.warn(message + ": running on the CPU.", stacklevel=2)
+    _say(message + ": running on the CPU.")
     return _CPU
+
+
+@functools.cache
+def _say(message: str) -> None:
+    """Warn, once."""
+    warnings.warn(message, stacklevel=4)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done what it was given: before a clock is read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -96,6 +96,10 @@ class Workspace:
         self.epoch += 1
         self.layout_epoch += 1
 
+    def blobs(self) -> list[Blob]:
+        """The blobs of this very workspace, those linked into it included."""
+        return list(self._blobs.values())
+
     def names(self) -> list[str]:
         """Names of all blobs seen from here, sorted, the parents' included."""
         own = set(self._blobs)

@@ -205,7 +205,7 @@ def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
             ops.extend(Op("Copy", [layer.bottoms[0].name], [top], name=layer.name) for top in tops)
         # what keeps a blob from being overwritten is a copy here
         ops.extend(replace(op, type="Copy") if op.type == "CaffeKeep" else op for op in layer.ops)
-        values.update((blob.name, blob.data_cell.value.detach().clone()) for blob in layer.blobs)
+        values.update((blob.name, blob.data_cell.on_cpu().clone()) for blob in layer.blobs)
         values.update((name, value.detach().clone()) for name, value in layer.constants.items())
         made.constants.update(layer.constants)
         learns = zip(layer.blobs, layer.param_propagate_down, strict=True)

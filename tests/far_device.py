@@ -1,0 +1,262 @@
+"""A GPU made of CPU tensors, for tests on machines without one.
+
+A `FarTensor` says that it is on ``cuda:0`` and computes with the CPU's kernels, but is as far away as the real
+thing: it has no numpy array, it meets no CPU tensor in an operation (but for what CUDA allows: numbers, indices,
+copies), takes no CPU generator, and no operation that only CPUs have. Uploads, downloads and reads of single
+numbers are counted. What it cannot show is a kernel whose result differs on a GPU, or is missing there.
+
+    with far_device(monkeypatch) as traffic:
+        caffe.set_mode_gpu()
+        …
+        assert traffic.uploads == 1
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+FAR = torch.device("cuda", 0)
+
+
+@dataclass
+class Traffic:
+    """What went to the device and came from it."""
+
+    uploads: int = 0
+    downloads: int = 0
+    #: single numbers that were read: `item()` and its like
+    reads: int = 0
+
+    def reset(self) -> None:
+        self.uploads = self.downloads = self.reads = 0
+
+
+_traffic = Traffic()
+
+#: operations whose arguments may lie on either side
+_COPIES = {"copy_", "_foreach_copy_"}
+#: operations that take indices, or numbers as tensors, from the CPU
+_INDEXING = {
+    "index",
+    "index_put",
+    "index_put_",
+    "_index_put_impl_",
+    "fill",
+    "fill_",
+    "masked_fill",
+    "masked_fill_",
+}
+
+
+class FarTensor(torch.Tensor):
+    """A tensor on the device; ``near`` is its memory."""
+
+    near: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, near: Tensor) -> FarTensor:
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            near.shape,
+            strides=near.stride(),
+            storage_offset=near.storage_offset(),
+            dtype=near.dtype,
+            device="meta",
+        )
+        made.near = near
+        return made
+
+    device = property(lambda self: FAR)
+    is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
+    is_meta = property(lambda self: False)
+
+    def __repr__(self) -> str:
+        return f"FarTensor({self.near})"
+
+    def numpy(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first.")
+
+    __array__ = numpy
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def data_ptr(self) -> int:
+        return self.near.data_ptr()
+
+    def untyped_storage(self) -> Any:
+        return self.near.untyped_storage()
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        name = func.overloadpacket.__name__
+        _check(func, name, args, kwargs)
+        if func.namespace == "aten" and name == "_local_scalar_dense":
+            _traffic.reads += 1
+        to_cpu = kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cpu"
+        if kwargs.get("device") is not None:
+            kwargs["device"] = "cpu"
+        made = func(*tree_map(_near, args), **tree_map(_near, kwargs))
+        if to_cpu:
+            _traffic.downloads += 1
+            return made
+        return _results(func, name, args, kwargs, made)
+
+
+def _near(value: Any) -> Any:
+    return value.near if isinstance(value, FarTensor) else value
+
+
+def _far(value: Any) -> Any:
+    return FarTensor(value) if isinstance(value, Tensor) and not isinstance(value, FarTensor) else value
+
+
+def _check(func: Any, name: str, args: Any, kwargs: Any) -> None:
+    """Refuse what a GPU refuses."""
+    if func.namespace != "aten" or "mkldnn" in name:
+        raise NotImplementedError(f"{func} has no kernel for the device")
+    generator = kwargs.get("generator")
+    if generator is not None and not getattr(generator, "is_far", False):
+        raise RuntimeError(f"{func}: expected a 'cuda' device type for generator but found 'cpu'")
+    tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+    near = [t for t in tensors if not isinstance(t, FarTensor)]
+    if not near:
+        return
+    if name in _COPIES:
+        if isinstance(args[0], FarTensor):
+            _traffic.uploads += 1
+        else:
+            _traffic.downloads += 1
+        return
+    numbers = all(t.dim() == 0 for t in near)
+    if numbers and (torch.Tag.pointwise in func.tags or name in _INDEXING):
+        return
+    if name in _INDEXING and isinstance(args[0], FarTensor):
+        values = [t for t in args[2:] if isinstance(t, Tensor)]
+        if all(isinstance(t, FarTensor) or t.dim() == 0 for t in values):
+            return
+    raise RuntimeError(
+        f"{func}: expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"
+    )
+
+
+def _results(func: Any, name: str, args: Any, kwargs: Any, made: Any) -> Any:
+    """What an operation gives back: the argument that it wrote to, or new tensors on the device."""
+    written = [a for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+    if not written or name.startswith("_foreach"):
+        return tree_map(_far, made)
+    if name in ("resize_", "set_", "t_", "transpose_", "squeeze_", "unsqueeze_", "as_strided_"):
+        raise NotImplementedError(f"FarTensor cannot follow {func}")
+    by_name = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+    returned = [by_name[a.name] for a in written if a.name in by_name]
+    if not isinstance(made, (tuple, list)):
+        return returned[0]
+    return tuple(returned) if len(returned) == len(made) else tree_map(_far, made)
+
+
+class _Calls(TorchFunctionMode):
+    """Makes tensors on the device for calls that ask for it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (Tensor.to, Tensor.cpu, Tensor.cuda):
+            return _move(func, args, kwargs)
+        if any(isinstance(t, FarTensor) for t in tree_leaves((args, kwargs))):
+            if kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cuda":
+                del kwargs["device"]
+            with _Numbers():
+                return func(*args, **kwargs)
+        if kwargs.get("device") is None or torch.device(kwargs["device"]).type != "cuda":
+            return func(*args, **kwargs)
+        kwargs["device"] = "cpu"
+        return tree_map(_far, func(*args, **kwargs))
+
+
+class _Numbers(TorchDispatchMode):
+    """Within a call that got far tensors: numbers that it makes tensors of are far, too, not ``meta``."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        is_factory = not any(isinstance(t, Tensor) for t in tree_leaves((args, kwargs)))
+        if is_factory and kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta":
+            kwargs["device"] = "cpu"
+            return tree_map(_far, func(*args, **kwargs))
+        return func(*args, **kwargs)
+
+
+def _move(func: Any, args: Any, kwargs: Any) -> Any:
+    tensor, rest = args[0], args[1:]
+    if func is Tensor.cpu:
+        device, dtype = torch.device("cpu"), None
+    elif func is Tensor.cuda:
+        device, dtype = FAR, None
+    elif rest and isinstance(rest[0], Tensor):
+        device, dtype = rest[0].device, rest[0].dtype
+    else:
+        copy = kwargs.pop("copy", False)
+        device, dtype, *_ = torch._C._nn._parse_to(*rest, **kwargs)
+        kwargs = {"copy": copy}
+    is_far = isinstance(tensor, FarTensor)
+    values = tensor.near if is_far else tensor
+    dtype = dtype or tensor.dtype
+    if device is None or (device.type == "cuda") == is_far:
+        moved = values.to(dtype=dtype, copy=kwargs.get("copy", False))
+        return tensor if moved is values else _far(moved) if is_far else moved
+    if device.type == "meta":
+        return values.to(device)
+    if is_far:
+        _traffic.downloads += 1
+        return values.to(dtype=dtype, copy=True)
+    _traffic.uploads += 1
+    return FarTensor(values.to(dtype=dtype, copy=True))
+
+
+class _Generator(torch.Generator):
+    """A source of random numbers, which may be the device's."""
+
+    is_far: bool
+
+    def __new__(cls, device: Any = "cpu") -> _Generator:
+        made = super().__new__(cls, "cpu")
+        made.is_far = torch.device(device).type == "cuda"
+        return made
+
+
+_real_run = threading.Thread.run
+
+
+def _run_thread(self: threading.Thread) -> None:
+    """A thread's work; torch's modes are each thread's own."""
+    with _Calls():
+        _real_run(self)
+
+
+@contextlib.contextmanager
+def far_device(patch: pytest.MonkeyPatch) -> Iterator[Traffic]:
+    """Let this machine have one GPU, inside; yields what goes there and back."""
+    from freshpot.engine import device
+
+    with patch.context() as inside:
+        inside.setattr(device, "_cuda", lambda index: torch.device("cuda", index))
+        inside.setattr(device, "synchronize", lambda place: None)
+        inside.setattr(torch, "Generator", _Generator)
+        inside.setattr(torch.cuda, "get_rng_state", lambda place: torch.get_rng_state())
+        inside.setattr(torch.cuda, "set_rng_state", lambda state, place: torch.set_rng_state(state))
+        inside.setattr(threading.Thread, "run", _run_thread)
+        _traffic.reset()
+        with _Calls():
+            yield _traffic

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import freshpot.paddle as paddle
-from freshpot.errors import NotSupportedError
 
 F = paddle.nn.functional
 FUNCTIONS = {
@@ -26,9 +25,3 @@ def test_channels_last_is_channels_first_moved(name: str) -> None:
     first = FUNCTIONS[name](paddle.to_tensor(x), "NCHW").numpy()
     last = FUNCTIONS[name](paddle.to_tensor(np.moveaxis(x, 1, -1).copy()), "NHWC").numpy()
     np.testing.assert_allclose(np.moveaxis(last, -1, 1), first, rtol=1e-5, atol=1e-6)
-
-
-def test_an_align_mode_that_is_missing_is_refused() -> None:
-    x = paddle.to_tensor(np.ones((1, 1, 4, 4), np.float32))
-    with pytest.raises(NotSupportedError, match="align_mode=1 is not supported yet"):
-        F.interpolate(x, size=[8, 8], mode="bilinear", align_mode=1)

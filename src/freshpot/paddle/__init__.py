@@ -6,10 +6,24 @@ import importlib.util
 import sys
 from typing import Any, NoReturn
 
-from freshpot.errors import NotSupportedError, near_matches
-from freshpot.paddle import autograd, io, metric, nn, optimizer, regularizer, static, tensor, vision
+from freshpot.errors import NotSupportedError
+from freshpot.paddle import (
+    autograd,
+    io,
+    linalg,
+    metric,
+    nn,
+    optimizer,
+    regularizer,
+    static,
+    tensor,
+    utils,
+    vision,
+)
 from freshpot.paddle._files import load, save
+from freshpot.paddle._missing import missing
 from freshpot.paddle._param_attr import ParamAttr
+from freshpot.paddle._print import set_printoptions
 from freshpot.paddle._state import (
     DTYPES,
     CPUPlace,
@@ -29,6 +43,7 @@ from freshpot.paddle.hapi import callbacks
 from freshpot.paddle.hapi.model import Model
 from freshpot.paddle.hapi.summary import summary
 from freshpot.paddle.io import DataLoader
+from freshpot.paddle.nn.layer import create_parameter
 from freshpot.paddle.tensor import *  # noqa: F403
 
 #: the version whose behaviour and printed formats these are
@@ -36,10 +51,11 @@ __version__ = "2.0.0-beta0"
 
 __all__ = [
     *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "Model", "ParamAttr", "Tensor",
-    "autograd", "callbacks", "disable_static", "enable_grad", "enable_static", "get_default_dtype", "get_device",
-    "get_flags", "grad", "in_dynamic_mode", "install", "io", "is_compiled_with_cuda", "is_grad_enabled", "load",
-    "metric", "nn", "no_grad", "optimizer", "regularizer", "save", "set_default_dtype", "set_device", "set_flags",
-    "set_grad_enabled", "static", "summary", "tensor", "vision",
+    "autograd", "callbacks", "create_parameter", "disable_static", "enable_grad", "enable_static",
+    "get_default_dtype", "get_device", "get_flags", "grad", "in_dynamic_mode", "install", "io",
+    "is_compiled_with_cuda", "is_grad_enabled", "linalg", "load", "metric", "nn", "no_grad", "optimizer",
+    "regularizer", "save", "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions",
+    "static", "summary", "tensor", "utils", "vision",
 ]  # fmt: skip
 
 globals().update({name: dtype for name, dtype in DTYPES.items() if name != "bool"})
@@ -84,4 +100,4 @@ def install(force: Any = False) -> None:
 
 
 def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(f"paddle has no '{name}' here.{near_matches(name, __all__)}")
+    raise missing("", name, __all__)

@@ -10,8 +10,10 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import torch
 
-from freshpot.errors import ArgumentError, GradientError, near_matches
+from freshpot.errors import ArgumentError, GradientError, NotSupportedError
 from freshpot.paddle import _state
+from freshpot.paddle._missing import missing
+from freshpot.paddle._print import format_values
 from freshpot.paddle._state import DType, Place, place_of, to_device, to_dtype
 
 __all__ = ["Parameter", "Tensor", "lifted", "to_tensor", "unwrap", "wrap"]
@@ -105,15 +107,19 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient, or None."""
-        return None if self.data_.grad is None else wrap(self.data_.grad)
+        if self.data_.grad is None:
+            return wrap(torch.zeros_like(self.data_)) if self.cleared else None
+        return wrap(self.data_.grad)
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         self.data_.grad = unwrap(value)
+        self.cleared = False
 
     def gradient(self) -> np.ndarray[Any, Any] | None:
         """The gradient as an array, or None."""
-        return None if self.data_.grad is None else wrap(self.data_.grad).numpy()
+        found = self.grad
+        return None if found is None else found.numpy()
 
     def backward(self, grad_tensor: Tensor | None = None, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor (of its sum, unless ``grad_tensor`` weighs it) to every leaf's ``grad``.
@@ -134,12 +140,13 @@ class Tensor:
                 f"backward from {self._brief()}: {why} Call backward(retain_graph=True) to go back twice."
             ) from error
 
-    def clear_grad(self, set_to_zero: bool = False) -> None:
-        """Forget the gradient, or fill it with zeros."""
-        if set_to_zero and self.data_.grad is not None:
-            self.data_.grad.zero_()
-        else:
-            self.data_.grad = None
+    #: the gradient counts as zeros: it was cleared, and no backward has been since
+    cleared = False
+
+    def clear_grad(self, set_to_zero: bool = True) -> None:
+        """Make the gradient zeros, or forget it. Zeros are written nowhere until somebody asks for them."""
+        self.cleared = set_to_zero and (self.cleared or self.data_.grad is not None)
+        self.data_.grad = None
 
     clear_gradient = clear_grad
 
@@ -157,11 +164,11 @@ class Tensor:
 
     # ---- values out and in ----
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as an array."""
+        """The values as an array of its own: what happens to the tensor later does not change it."""
         data = self.data_.detach()
         if data.dtype == torch.bfloat16:
             data = data.float()
-        return data.cpu().numpy()
+        return data.cpu().numpy().copy()
 
     def item(self, *index: int) -> Any:
         """One value as a Python number.
@@ -195,6 +202,10 @@ class Tensor:
         """Overwrite the values with another tensor's."""
         self.set_value(other)
         return self
+
+    def element_size(self) -> int:
+        """How many bytes an element takes."""
+        return self.data_.element_size()
 
     def astype(self, dtype: Any) -> Tensor:
         """Converted to another element type."""
@@ -244,7 +255,19 @@ class Tensor:
         return values if dtype is None else values.astype(dtype)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.size == 1 else str(self)
+        return format(self.item(), spec) if self.ndim == 0 or (spec and self.size == 1) else str(self)
+
+    def contiguous(self) -> Tensor:
+        """Its elements in order in memory."""
+        return wrap(self.data_.contiguous())
+
+    def is_contiguous(self) -> bool:
+        """Whether its elements lie in order in memory."""
+        return self.data_.is_contiguous()
+
+    def value(self) -> Tensor:
+        """Itself (in 2.0 the variable beneath)."""
+        return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         made = type(self).__new__(type(self))
@@ -253,16 +276,25 @@ class Tensor:
         Tensor.__init__(made, data, self._name, self.persistable)
         return made
 
+    def __pos__(self) -> Tensor:
+        return self
+
     def __getitem__(self, index: Any) -> Tensor:
-        return wrap(self.data_[_index(index)])
+        plain = _index(index)
+        if _has_negative_step(plain):
+            return wrap(_backwards(self.data_, plain))
+        return wrap(self.data_[plain])
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.data_[_index(index)] = (
-            unwrap(value) if isinstance(value, Tensor) else torch.as_tensor(value).to(self.data_)
+        if self.data_.is_leaf and self.data_.requires_grad and torch.is_grad_enabled():
+            raise GradientError(f"{self._brief()} learns: change its parts within paddle.no_grad()")
+        new = (
+            value.data_.to(self.data_) if isinstance(value, Tensor) else torch.as_tensor(value).to(self.data_)
         )
+        self.data_[_index(index)] = new
 
     def __repr__(self) -> str:
-        values = np.array2string(self.numpy(), separator=", ", precision=8, prefix=" " * 7)
+        values = format_values(self.numpy(), 7)
         return (
             f"{self._kind}(shape={self.shape}, dtype={self.dtype.name}, place={self.place}, "
             f"stop_gradient={self.stop_gradient},\n       {values})"
@@ -275,7 +307,7 @@ class Tensor:
         return f"a tensor of shape {self.shape}, {self.dtype.name}"
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"Tensor has no '{name}'.{near_matches(name, dir(type(self)))}")
+        raise missing("Tensor", name, dir(type(self)))
 
 
 class Parameter(Tensor):
@@ -286,6 +318,7 @@ class Parameter(Tensor):
         optimize_attr: ``{"learning_rate": factor}``.
         regularizer: a decay of its own, or None.
         need_clip: whether gradient clipping counts it.
+        sparse: it is an Embedding's that was made with ``sparse=True``.
     """
 
     _kind = "Parameter containing:\nTensor"
@@ -296,6 +329,7 @@ class Parameter(Tensor):
         self.regularizer: Any = None
         self.need_clip = True
         self.is_distributed = False
+        self.sparse = False
 
     @property
     def trainable(self) -> bool:
@@ -380,6 +414,8 @@ def _from_python(data: Any) -> torch.Tensor:
         raise ArgumentError(f"to_tensor: rows of unequal length: {error}") from error
     if array.dtype.kind not in "biufc":
         raise ArgumentError(f"to_tensor: {type(data).__name__} holds {array.dtype}, which are no numbers")
+    if plain and array.dtype.kind == "c":
+        array = array.astype(np.complex128 if _state.default_float() == torch.float64 else np.complex64)
     if array.dtype.kind == "u" and array.itemsize > 1:
         array = array.astype(np.int64)
     made = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
@@ -397,3 +433,34 @@ def _index(index: Any) -> Any:
         data = index.data_
         return int(data) if data.numel() == 1 and data.dtype != torch.bool and data.dim() <= 1 else data
     return index
+
+
+def _has_negative_step(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, slice) and part.step is not None and part.step < 0 for part in parts)
+
+
+def _backwards(data: torch.Tensor, index: Any) -> torch.Tensor:
+    """Slices with negative steps: the same elements forwards, then turned round.
+
+    Raises:
+        NotSupportedError: mixed with lists or tensors of places.
+    """
+    parts = list(index if isinstance(index, tuple) else (index,))
+    if not all(part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts):
+        raise NotSupportedError("a negative step beside places in lists or tensors: index twice")
+    if Ellipsis in parts:
+        named = sum(part is not None and part is not Ellipsis for part in parts)
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (data.dim() - named)
+    turned, axis, made = [], 0, 0
+    for place, part in enumerate(parts):
+        if isinstance(part, slice) and part.step is not None and part.step < 0:
+            start, _, step = part.indices(data.shape[axis])
+            count = len(range(*part.indices(data.shape[axis])))
+            low = start + step * (count - 1)
+            parts[place] = slice(low, start + 1, -step) if count else slice(0, 0)
+            turned.append(made)
+        axis += part is not None
+        made += not isinstance(part, int)
+    return data[tuple(parts)].flip(turned)

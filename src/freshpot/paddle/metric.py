@@ -104,9 +104,12 @@ class Precision(Metric):
 
     def update(self, preds: Any, labels: Any) -> None:
         """Take in probabilities and labels."""
-        guess, truth = np.floor(_array(preds) + 0.5).astype(int).ravel(), _array(labels).ravel()
+        guess, truth = self._guess(_array(preds)).astype(int).ravel(), _array(labels).ravel()
         self._right += int(((guess == 1) & (truth == 1)).sum())
         self._all += int(self._counted(guess, truth))
+
+    def _guess(self, preds: Any) -> Any:
+        return np.floor(preds + 0.5)
 
     def _counted(self, guess: Any, truth: Any) -> int:
         return int((guess == 1).sum())
@@ -125,10 +128,13 @@ class Precision(Metric):
 
 
 class Recall(Precision):
-    """Of those that are 1, how many are taken for it."""
+    """Of those that are 1, how many are taken for it (probability above 0.5)."""
 
     def __init__(self, name: str = "recall") -> None:
         super().__init__(name)
+
+    def _guess(self, preds: Any) -> Any:
+        return np.rint(preds)
 
     def _counted(self, guess: Any, truth: Any) -> int:
         return int((truth == 1).sum())

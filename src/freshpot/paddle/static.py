@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from freshpot.paddle._state import to_dtype
+from freshpot.paddle._missing import missing
+from freshpot.paddle._state import _BY_TORCH, to_dtype
 from freshpot.paddle._tensor import Tensor
 
 __all__ = ["InputSpec"]
@@ -18,7 +19,7 @@ class InputSpec:
     ) -> None:
         to_dtype(dtype)
         self.shape = tuple(-1 if size is None else int(size) for size in shape)
-        self.dtype, self.name, self.stop_gradient = dtype, name, stop_gradient
+        self.dtype, self.name, self.stop_gradient = _BY_TORCH[to_dtype(dtype)], name, stop_gradient
 
     @classmethod
     def from_tensor(cls, tensor: Tensor, name: str | None = None) -> InputSpec:
@@ -31,10 +32,11 @@ class InputSpec:
         return cls(ndarray.shape, ndarray.dtype.name, name)
 
     def __repr__(self) -> str:
-        return f"InputSpec(shape={self.shape}, dtype={self.dtype}, name={self.name})"
+        return (
+            f"InputSpec(shape={self.shape}, dtype={self.dtype}, name={self.name}, "
+            f"stop_gradient={self.stop_gradient})"
+        )
 
 
 def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(
-        f"paddle.static has only InputSpec here, not '{name}': programs run as they are written"
-    )
+    raise missing("static", name, __all__)

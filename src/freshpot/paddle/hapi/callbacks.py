@@ -1,107 +1,130 @@
-"""Callbacks of ``Model``, and the lines it prints."""
+"""Callbacks of ``Model``; :mod:`progress` has the lines they print."""
 
 from __future__ import annotations
 
 import os
-import sys
-import time
-from typing import Any
-
-import numpy as np
+from typing import Any, NoReturn
 
 from freshpot.errors import ArgumentError
+from freshpot.paddle._missing import missing
+from freshpot.paddle.hapi.progress import ProgressBar
 from freshpot.paddle.optimizer import lr
 
-__all__ = ["Callback", "EarlyStopping", "LRScheduler", "ModelCheckpoint", "ProgBarLogger"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "LRScheduler",
+    "ModelCheckpoint",
+    "ProgBarLogger",
+    "ReduceLROnPlateau",
+]
 
 
 class Callback:
-    """Base class: any ``on_{train,eval,predict}_{begin,end,batch_begin,batch_end}``, ``on_epoch_{begin,end}``."""
+    """Base class: define any of ``on_{train,eval,predict}_{begin,end}``, ``on_epoch_{begin,end}`` and
+    ``on_{train,eval,predict}_batch_{begin,end}``.
+
+    Attributes:
+        model: the ``Model``.
+        params: batch_size, epochs, steps, verbose, metrics, save_dir of a run.
+    """
 
     def __init__(self) -> None:
         self.model: Any = None
         self.params: dict[str, Any] = {}
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Told before a run: epochs, steps, verbose, metrics."""
+        """Told before a run."""
         self.params = params
 
     def set_model(self, model: Any) -> None:
         """Told before a run."""
         self.model = model
 
+    # fmt: off
+    def on_train_begin(self, logs: Any = None) -> None: """Before the first epoch."""
+    def on_train_end(self, logs: Any = None) -> None: """After the last epoch."""
+    def on_eval_begin(self, logs: Any = None) -> None: """Before an evaluation; ``logs`` has steps and metrics."""
+    def on_eval_end(self, logs: Any = None) -> None: """After an evaluation; ``logs`` has its results."""
+    def on_predict_begin(self, logs: Any = None) -> None: """Before a prediction; ``logs`` has steps."""
+    def on_predict_end(self, logs: Any = None) -> None: """After a prediction."""
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None: """Before an epoch."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None: """After an epoch; ``logs`` has its last results."""
+    def on_train_batch_begin(self, step: int, logs: Any = None) -> None: """Before a batch."""
+    def on_train_batch_end(self, step: int, logs: Any = None) -> None: """After a batch; ``logs`` has the results."""
+    def on_eval_batch_begin(self, step: int, logs: Any = None) -> None: """Before a batch."""
+    def on_eval_batch_end(self, step: int, logs: Any = None) -> None: """After a batch; ``logs`` has the results."""
+    def on_predict_batch_begin(self, step: int, logs: Any = None) -> None: """Before a batch."""
+    def on_predict_batch_end(self, step: int, logs: Any = None) -> None: """After a batch."""
+    # fmt: on
+
 
 class ProgBarLogger(Callback):
-    """Prints ``step 200/938 - loss: 1.5219 - acc: 0.98 - 14ms/step`` every ``log_freq`` steps."""
+    """Prints progress every ``log_freq`` steps; ``verbose`` 0: nothing, 1: a bar, 2: lines."""
 
     def __init__(self, log_freq: int = 1, verbose: int = 2) -> None:
         super().__init__()
         self.log_freq, self.verbose = log_freq, verbose
+        self._done = self._samples = 0
+        self._total: int | None = None
+        self._metrics: list[str] = []
+
+    def _begin(self, total: int | None, metrics: list[str]) -> None:
+        self._done = self._samples = 0
+        self._total, self._metrics = total, metrics
+        self._bar = ProgressBar(total, self.verbose)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """The epoch's heading."""
         if self.verbose:
             print(f"Epoch {epoch + 1}/{self.params['epochs']}")
-        self._start()
+        self._begin(self.params["steps"], self.params["metrics"])
 
     def on_eval_begin(self, logs: Any = None) -> None:
         """The heading."""
         if self.verbose:
             print("Eval begin...")
-        self._start()
+        self._begin(logs["steps"], logs["metrics"])
 
     def on_predict_begin(self, logs: Any = None) -> None:
         """The heading."""
         if self.verbose:
             print("Predict begin...")
-        self._start()
+        self._begin(logs["steps"], [])
 
-    def _start(self) -> None:
-        self._began = time.time()
+    def _show(self, logs: Any) -> None:
+        self._bar.update(self._done, [(name, logs[name]) for name in self._metrics if name in logs])
 
     def on_train_batch_end(self, step: int, logs: Any = None) -> None:
-        """A line every ``log_freq`` steps, and one at the end."""
-        done, total = step + 1, logs.get("steps")
-        if self.verbose and (done % self.log_freq == 0 or done == total):
-            self._line(done, total, logs)
+        """A line every ``log_freq`` steps; the last comes with the end."""
+        self._done += 1
+        self._samples += logs.get("batch_size", 1)
+        if (
+            self.verbose
+            and self._done % self.log_freq == 0
+            and (self._total is None or self._done < self._total)
+        ):
+            self._show(logs)
 
     on_eval_batch_end = on_predict_batch_end = on_train_batch_end
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """The last line."""
+        if self.verbose and self._total is not None:
+            self._show(logs)
+
     def on_eval_end(self, logs: Any = None) -> None:
-        """How many samples."""
-        if self.verbose:
-            print(f"Eval samples: {logs['samples']}")
+        """The last line, and how many samples."""
+        if self.verbose and self._total is not None:
+            self._show(logs)
+            print(f"Eval samples: {self._samples}")
 
     def on_predict_end(self, logs: Any = None) -> None:
-        """How many samples."""
+        """The last line, and how many samples."""
         if self.verbose:
-            print(f"Predict samples: {logs['samples']}")
-
-    def _line(self, done: int, total: int | None, logs: dict[str, Any]) -> None:
-        width = len(str(total)) if total else 3
-        text = f"step {done:{width}d}/{total}" if total else f"step {done:3d}"
-        for name in self.params["metrics"]:
-            if name in logs:
-                values = logs[name] if isinstance(logs[name], list) else [logs[name]]
-                text += f" - {name}:" + "".join(f" {_number(value)}" for value in values)
-        text += f" - {_pace((time.time() - self._began) / done)}/step"
-        if self.verbose == 1:
-            sys.stdout.write("\r" + text + ("\n" if done == total else ""))
-        else:
-            print(text)
-        sys.stdout.flush()
-
-
-def _number(value: Any) -> str:
-    if not isinstance(value, (float, np.floating)):
-        return str(value)
-    return f"{value:.4f}" if abs(value) > 1e-3 else f"{value:.4e}"
-
-
-def _pace(seconds: float) -> str:
-    if seconds >= 1 or seconds == 0:
-        return f"{seconds:.0f}s"
-    return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"
+            if self._done % self.log_freq or self.verbose == 1:
+                self._show(logs)
+            print(f"Predict samples: {self._samples}")
 
 
 class ModelCheckpoint(Callback):
@@ -111,23 +134,28 @@ class ModelCheckpoint(Callback):
         super().__init__()
         self.save_freq, self.save_dir = save_freq, save_dir
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Save the epoch."""
-        if self.save_dir and epoch % self.save_freq == 0:
-            path = os.path.join(self.save_dir, str(epoch))
+    def _save(self, name: str) -> None:
+        if self.save_dir:
+            path = os.path.join(self.save_dir, name)
             print(f"save checkpoint at {os.path.abspath(path)}")
             self.model.save(path)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save the epoch."""
+        if epoch % self.save_freq == 0:
+            self._save(str(epoch))
 
     def on_train_end(self, logs: Any = None) -> None:
         """Save the end."""
-        if self.save_dir:
-            path = os.path.join(self.save_dir, "final")
-            print(f"save checkpoint at {os.path.abspath(path)}")
-            self.model.save(path)
+        self._save("final")
 
 
 class LRScheduler(Callback):
-    """Moves the optimizer's learning rate on, every step or every epoch."""
+    """Moves the optimizer's learning rate on, every step or every epoch.
+
+    Raises:
+        ArgumentError: both.
+    """
 
     def __init__(self, by_step: bool = True, by_epoch: bool = False) -> None:
         super().__init__()
@@ -151,8 +179,36 @@ class LRScheduler(Callback):
             self._move()
 
 
-class EarlyStopping(Callback):
-    """Stops when ``monitor`` of the evaluation has not become better for more than ``patience`` evaluations."""
+class _Watch(Callback):
+    """What watches a result of evaluations, and whether it becomes better."""
+
+    monitor: str
+    up: bool
+
+    def _watch(self, monitor: str, mode: str) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ArgumentError(f"{type(self).__name__}: mode {mode!r}; choose 'auto', 'min' or 'max'")
+        self.monitor, self.up = monitor, mode == "max" or (mode == "auto" and "acc" in monitor)
+
+    def _found(self, logs: dict[str, Any]) -> float:
+        if self.monitor not in logs:
+            raise ArgumentError(f"{type(self).__name__}: no '{self.monitor}' among {', '.join(logs)}")
+        value = logs[self.monitor]
+        return float(value[0] if isinstance(value, (list, tuple)) else value)
+
+    def _better(self, value: float, best: float, margin: float) -> bool:
+        return value - margin > best if self.up else value + margin < best
+
+    def _worst(self) -> float:
+        return float("-inf") if self.up else float("inf")
+
+
+class EarlyStopping(_Watch):
+    """Stops when ``monitor`` of the evaluations has not become better for ``patience`` of them.
+
+    Raises:
+        ArgumentError: another mode, or a result that is not there.
+    """
 
     def __init__(
         self,
@@ -165,25 +221,84 @@ class EarlyStopping(Callback):
         save_best_model: bool = True,
     ) -> None:
         super().__init__()
-        self.monitor, self.patience, self.verbose, self.min_delta = monitor, patience, verbose, abs(min_delta)
-        self.up = mode == "max" or (mode == "auto" and "acc" in monitor)
-        self.best, self.waited, self.save_best_model = baseline, 0, save_best_model
-        self.save_dir: str | None = None
+        self._watch(monitor, mode)
+        self.patience, self.verbose, self.min_delta = patience, verbose, abs(min_delta)
+        self.baseline, self.save_best_model = baseline, save_best_model
+        self.wait_epoch = self.stopped_epoch = 0
+        self.best_value = self._worst()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin to watch."""
+        self.wait_epoch = 0
+        self.best_value = self._worst() if self.baseline is None else self.baseline
 
     def on_eval_end(self, logs: Any = None) -> None:
         """Compare."""
-        if self.monitor not in logs:
-            raise ArgumentError(f"EarlyStopping: no '{self.monitor}' among {', '.join(logs)}")
-        found = logs[self.monitor]
-        value = float(found[0] if isinstance(found, list) else found)
-        gain = None if self.best is None else (value - self.best) * (1 if self.up else -1)
-        if gain is None or gain > self.min_delta:
-            self.best, self.waited = value, 0
-            if self.save_best_model and self.params.get("save_dir"):
-                self.model.save(os.path.join(self.params["save_dir"], "best_model"))
-            return
-        self.waited += 1
-        if self.waited > self.patience:
+        value, folder = self._found(logs), self.params.get("save_dir")
+        best = os.path.join(folder, "best_model") if folder and self.save_best_model else None
+        if self._better(value, self.best_value, self.min_delta):
+            self.best_value, self.wait_epoch = value, 0
+            if best:
+                self.model.save(best)
+        else:
+            self.wait_epoch += 1
+        if self.wait_epoch >= self.patience:
             self.model.stop_training = True
             if self.verbose:
-                print("Early stopping: no better than before.")
+                print(f"Epoch {self.stopped_epoch + 1}: Early stopping.")
+                if best:
+                    print(f"Best checkpoint has been saved at {os.path.abspath(best)}")
+        self.stopped_epoch += 1
+
+
+class ReduceLROnPlateau(_Watch):
+    """Multiplies the learning rate by ``factor`` when ``monitor`` has not become better for ``patience`` evaluations.
+
+    Raises:
+        ArgumentError: a factor of 1 or more, another mode, a result that is not there, a scheduler's learning rate.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 1,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0,
+    ) -> None:
+        super().__init__()
+        if factor >= 1.0:
+            raise ArgumentError(f"ReduceLROnPlateau: factor must be below 1, got {factor}")
+        self._watch(monitor, mode)
+        self.factor, self.patience, self.verbose, self.min_delta = factor, patience, verbose, min_delta
+        self.cooldown, self.min_lr, self.epoch = cooldown, min_lr, 0
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin to watch."""
+        self.best, self.wait, self.cooldown_counter = self._worst(), 0, 0
+
+    def on_eval_end(self, logs: Any = None) -> None:
+        """Compare."""
+        value, optimizer = self._found(logs), self.model._optimizer
+        if self.cooldown_counter > 0:
+            self.cooldown_counter, self.wait = self.cooldown_counter - 1, 0
+        if self._better(value, self.best, self.min_delta):
+            self.best, self.wait = value, 0
+        elif self.cooldown_counter <= 0:
+            self.wait += 1
+            rate = optimizer.get_lr()
+            if self.wait >= self.patience and rate > self.min_lr:
+                optimizer.set_lr(max(rate * self.factor, self.min_lr))
+                if self.verbose:
+                    new = optimizer.get_lr()
+                    print(f"\nEpoch {self.epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
+                self.cooldown_counter, self.wait = self.cooldown, 0
+        self.epoch += 1
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("callbacks", name, __all__)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
 import numpy as np
 import torch
 
-from freshpot.errors import ArgumentError, DataError
+from freshpot.errors import ArgumentError, DataError, NotSupportedError
 from freshpot.paddle._files import load, save
 from freshpot.paddle._tensor import Tensor, to_tensor
 from freshpot.paddle.hapi.callbacks import Callback, LRScheduler, ModelCheckpoint, ProgBarLogger
 from freshpot.paddle.hapi.summary import summary
+from freshpot.paddle.io.dataset import IterableDataset
 from freshpot.paddle.io.loader import DataLoader
+from freshpot.paddle.io.sampler import DistributedBatchSampler
 from freshpot.paddle.metric import Metric
 from freshpot.paddle.nn.layer import Layer
 
@@ -30,6 +33,15 @@ def _tensors(values: Any) -> list[Tensor]:
     return [value if isinstance(value, Tensor) else to_tensor(np.asarray(value)) for value in _list(values)]
 
 
+def _arguments(network: Layer) -> int | None:
+    """How many inputs ``forward`` takes; None: as many as there are."""
+    kinds = [p.kind for p in inspect.signature(network.forward).parameters.values()]
+    named = sum(
+        kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
+    )
+    return None if inspect.Parameter.VAR_POSITIONAL in kinds else max(1, named)
+
+
 def _shortest(loss: Tensor) -> float:
     """A float32 as the Python number that prints the same digits."""
     return float(str(np.float32(loss.item())))
@@ -40,12 +52,14 @@ class Model:
 
     Args:
         network: a layer.
-        inputs, labels: :class:`InputSpec` each, or lists; they tell how many of a batch's fields are inputs.
+        inputs, labels: :class:`InputSpec` each, or lists. A batch's first fields are inputs: as many as there are
+            specifications, or without any as ``network.forward`` takes.
     """
 
     def __init__(self, network: Layer, inputs: Any = None, labels: Any = None) -> None:
         self.network = network
         self._inputs, self._labels = _list(inputs), _list(labels)
+        self._input_count = len(self._inputs) or _arguments(network)
         self._optimizer: Any = None
         self._loss: Any = None
         self._metrics: list[Metric] = []
@@ -59,7 +73,11 @@ class Model:
 
         Raises:
             ArgumentError: a loss that cannot be called, or a metric that is none.
+            NotSupportedError: ``amp_configs`` (mixed precision).
         """
+        level = amp_configs.get("level", "O1") if isinstance(amp_configs, dict) else amp_configs
+        if level not in (None, "O0"):
+            raise NotSupportedError("prepare: amp_configs (mixed precision) is not done here; leave it out")
         if loss is not None and not callable(loss):
             raise ArgumentError(f"prepare: loss must be a layer or a function, got {type(loss).__name__}")
         wrong = [m for m in _list(metrics) if not isinstance(m, Metric)]
@@ -144,20 +162,38 @@ class Model:
         accumulate_grad_batches: int = 1,
         num_iters: int | None = None,
     ) -> None:
-        """Train; evaluate every ``eval_freq`` epochs where ``eval_data`` is given."""
-        loader = self._loader(train_data, batch_size, shuffle, drop_last)
-        watching = self._callbacks(callbacks, log_freq, verbose, epochs, save_dir, save_freq)
+        """Train; evaluate after epoch 0, ``eval_freq``, 2 ``eval_freq`` … where ``eval_data`` is given.
+
+        Args:
+            batch_size: one number, or one for training and one for evaluation.
+            num_iters: stop after so many steps; ``epochs`` then follows from it.
+
+        Raises:
+            ArgumentError: nothing to train on, or ``num_iters`` below 1.
+        """
+        sizes = list(batch_size) if isinstance(batch_size, (list, tuple)) else [batch_size] * 2
+        loader = self._loader(train_data, sizes[0], shuffle, drop_last, num_workers)
+        tested = None if eval_data is None else self._loader(eval_data, sizes[1], False, False, num_workers)
+        steps, left = _length(loader), num_iters
+        if num_iters is not None:
+            if num_iters < 1:
+                raise ArgumentError(f"fit: num_iters must be 1 or more, got {num_iters}")
+            epochs = epochs if steps is None else num_iters // steps + 1
+            steps = num_iters if steps is None else min(num_iters, steps)
+        watching = self._callbacks(callbacks, log_freq, verbose, epochs, steps, save_dir, save_freq)
         self.stop_training = False
-        _tell(watching, "on_train_begin", {})
+        logs: dict[str, Any] = {}
+        _tell(watching, "on_train_begin", None)
         for epoch in range(epochs):
-            _tell(watching, "on_epoch_begin", epoch, {})
-            logs = self._epoch(loader, watching, "train", accumulate_grad_batches, num_iters)
+            _tell(watching, "on_epoch_begin", epoch, None)
+            logs = self._epoch(loader, watching, "train", accumulate_grad_batches, left)
             _tell(watching, "on_epoch_end", epoch, logs)
-            if eval_data is not None and (epoch % eval_freq == 0 or epoch == epochs - 1):
-                self._evaluate(self._loader(eval_data, batch_size, False, False), watching)
-            if self.stop_training:
+            if tested is not None and epoch % eval_freq == 0:
+                self._evaluate(tested, watching)
+            left = None if left is None else left - logs["step"] - 1
+            if self.stop_training or left == 0:
                 break
-        _tell(watching, "on_train_end", {})
+        _tell(watching, "on_train_end", logs)
 
     def evaluate(
         self,
@@ -170,12 +206,14 @@ class Model:
         num_iters: int | None = None,
     ) -> dict[str, Any]:
         """Losses of the last batch and metrics of all."""
-        loader = self._loader(eval_data, batch_size, False, False)
+        loader = self._loader(eval_data, batch_size, False, False, num_workers)
         logs = self._evaluate(loader, self._callbacks(callbacks, log_freq, verbose), num_iters)
         return {name: logs[name] for name in self._names() if name in logs}
 
     def _evaluate(self, loader: Any, watching: list[Any], limit: int | None = None) -> dict[str, Any]:
-        _tell(watching, "on_eval_begin", {})
+        steps = _length(loader)
+        steps = limit if steps is None else min(steps, limit or steps)
+        _tell(watching, "on_eval_begin", {"steps": steps, "metrics": self._names()})
         logs = self._epoch(loader, watching, "eval", 1, limit)
         _tell(watching, "on_eval_end", logs)
         return logs
@@ -190,17 +228,18 @@ class Model:
         callbacks: Any = None,
     ) -> list[Any]:
         """For each output a list of batches, or with ``stack_outputs`` one array."""
-        loader = self._loader(test_data, batch_size, False, False)
-        watching = self._callbacks(callbacks, 1, verbose)
-        total, samples, made = _length(loader), 0, []
-        _tell(watching, "on_predict_begin", {})
+        loader = self._loader(test_data, batch_size, False, False, num_workers)
+        watching, made = self._callbacks(callbacks, 2, verbose), []
+        logs: dict[str, Any] = {}
+        _tell(watching, "on_predict_begin", {"steps": _length(loader)})
         for step, batch in enumerate(loader):
             fields = _list(batch)
-            inputs = fields[: len(self._inputs) or max(1, len(fields) - 1)]
+            inputs = fields[: self._input_count]
+            _tell(watching, "on_predict_batch_begin", step, logs)
             made.append(self.predict_batch(inputs))
-            samples += len(inputs[0])
-            _tell(watching, "on_predict_batch_end", step, {"steps": total})
-        _tell(watching, "on_predict_end", {"samples": samples})
+            logs = {"step": step, "batch_size": len(inputs[0])}
+            _tell(watching, "on_predict_batch_end", step, logs)
+        _tell(watching, "on_predict_end", logs)
         outputs = [list(part) for part in zip(*made, strict=True)]
         return [np.concatenate(part) for part in outputs] if stack_outputs else outputs
 
@@ -209,25 +248,22 @@ class Model:
     ) -> dict[str, Any]:
         for metric in self._metrics:
             metric.reset()
-        total, samples = _length(loader), 0
-        total = min(total, limit) if total and limit else total or limit
-        logs: dict[str, Any] = {"steps": total}
+        total = _length(loader)
+        logs: dict[str, Any] = {}
         for step, batch in enumerate(loader):
-            if limit is not None and step >= limit:
-                break
             fields = _list(batch)
             if not fields:
                 raise DataError("the data set gave a batch without fields")
-            cut = len(self._inputs) if 0 < len(self._inputs) < len(fields) else max(1, len(fields) - 1)
-            inputs, labels = fields[:cut], fields[cut:]
-            samples += len(inputs[0])
+            inputs, labels = fields[: self._input_count], fields[self._input_count :]
             _tell(watching, f"on_{mode}_batch_begin", step, logs)
             if mode == "train":
                 answer = self.train_batch(inputs, labels, (step + 1) % accumulate == 0 or step + 1 == total)
             else:
                 answer = self.eval_batch(inputs, labels)
-            logs.update(self._logs(answer), samples=samples)
+            logs.update(self._logs(answer), step=step, batch_size=len(inputs[0]))
             _tell(watching, f"on_{mode}_batch_end", step, logs)
+            if limit is not None and step + 1 >= limit:
+                break
         return logs
 
     def _logs(self, answer: Any) -> dict[str, Any]:
@@ -241,41 +277,55 @@ class Model:
         names = ["loss"] if self._loss is not None else []
         return names + [name for metric in self._metrics for name in _list(metric.name())]
 
-    def _loader(self, data: Any, batch_size: int, shuffle: bool, drop_last: bool) -> Any:
+    def _loader(self, data: Any, batch_size: int, shuffle: bool, drop_last: bool, num_workers: int) -> Any:
         if data is None:
             raise ArgumentError("give a data set or a DataLoader")
+        if isinstance(data, IterableDataset):
+            return DataLoader(data, batch_size=batch_size, drop_last=drop_last, num_workers=num_workers)
         if isinstance(data, (DataLoader, list)) or not hasattr(data, "__getitem__"):
             return data
-        return DataLoader(data, batch_size=batch_size, shuffle=shuffle, drop_last=drop_last)
+        order = DistributedBatchSampler(data, batch_size, shuffle=shuffle, drop_last=drop_last)
+        return DataLoader(data, batch_sampler=order, num_workers=num_workers)
 
     def _callbacks(
         self,
         given: Any,
         log_freq: int,
         verbose: int,
-        epochs: int = 1,
+        epochs: int | None = None,
+        steps: int | None = None,
         save_dir: str | None = None,
         save_freq: int = 1,
     ) -> list[Callback]:
         all_of = _list(given)
-        if not any(isinstance(c, ProgBarLogger) for c in all_of):
+        if verbose and not any(isinstance(c, ProgBarLogger) for c in all_of):
             all_of.insert(0, ProgBarLogger(log_freq, verbose))
         if not any(isinstance(c, LRScheduler) for c in all_of):
             all_of.append(LRScheduler())
         if save_dir and not any(isinstance(c, ModelCheckpoint) for c in all_of):
             all_of.append(ModelCheckpoint(save_freq, save_dir))
+        params = {
+            "batch_size": None, "epochs": epochs, "steps": steps, "verbose": verbose,
+            "metrics": self._names() if epochs is not None else [], "save_dir": save_dir,
+        }  # fmt: skip
         for callback in all_of:
             callback.set_model(self)
-            callback.set_params(
-                {"epochs": epochs, "verbose": verbose, "metrics": self._names(), "save_dir": save_dir}
-            )
+            callback.set_params(dict(params))
         return all_of
 
     # ---- files ----
     def save(self, path: str, training: bool = True) -> None:
-        """``path.pdparams``, and while training ``path.pdopt``."""
+        """``path.pdparams``, and ``path.pdopt`` where there is an optimizer.
+
+        Raises:
+            NotSupportedError: not ``training``: a program for inference is of the static mode.
+        """
+        if not training:
+            raise NotSupportedError(
+                "Model.save(training=False) writes a static program, which is not done here"
+            )
         save(self.network.state_dict(), path + ".pdparams")
-        if training and self._optimizer is not None:
+        if self._optimizer is not None:
             save(self._optimizer.state_dict(), path + ".pdopt")
 
     def load(self, path: str, skip_mismatch: bool = False, reset_optimizer: bool = False) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from freshpot.errors import ArgumentError
 
@@ -113,7 +112,7 @@ class Subset(Dataset):
 
 
 def random_split(dataset: Dataset, lengths: Sequence[Any], generator: Any = None) -> list[Subset]:
-    """Parts of the given sizes (or, all below 1, shares), drawn without repetition.
+    """Parts of the given sizes (or, all below 1, shares), drawn without repetition; ``generator`` may give the numbers.
 
     Raises:
         ArgumentError: sizes that do not add up.
@@ -126,6 +125,10 @@ def random_split(dataset: Dataset, lengths: Sequence[Any], generator: Any = None
             sizes[i % len(sizes)] += 1
     if sum(sizes) != total:
         raise ArgumentError(f"random_split: lengths add up to {sum(sizes)}, the data set has {total} samples")
-    order = torch.randperm(total).tolist()
+    order = (
+        np.random.permutation(total).tolist()
+        if generator is None
+        else [next(generator) for _ in range(total)]
+    )
     ends = np.cumsum([0, *sizes])
     return [Subset(dataset, order[a:b]) for a, b in itertools.pairwise(ends)]

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.data
 
 from freshpot.errors import ArgumentError, DataError
 from freshpot.paddle._state import to_device
-from freshpot.paddle._tensor import Tensor, to_tensor
+from freshpot.paddle._tensor import Tensor, wrap
 from freshpot.paddle.io.dataset import IterableDataset
 from freshpot.paddle.io.sampler import BatchSampler
 
-__all__ = ["DataLoader", "default_collate_fn", "get_worker_info"]
+__all__ = ["DataLoader", "default_collate_fn", "default_convert_fn", "get_worker_info"]
+
+#: the worker that this process is, as torch knows it: ``id``, ``num_workers``, ``dataset``; None in the main process
+get_worker_info = torch.utils.data.get_worker_info
 
 
 def default_collate_fn(batch: list[Any]) -> Any:
@@ -26,7 +30,9 @@ def default_collate_fn(batch: list[Any]) -> Any:
     """
     first = batch[0]
     if isinstance(first, Tensor):
-        return np.stack([sample.numpy().reshape(sample.shape) for sample in batch])
+        if len({tuple(sample.shape) for sample in batch}) == 1:
+            return wrap(torch.stack([sample.data_.detach() for sample in batch]))
+        raise DataError(f"samples of one batch have different shapes: {[s.shape for s in batch][:3]}")
     if isinstance(first, (np.ndarray, np.generic)):
         shapes = {np.shape(sample) for sample in batch}
         if len(shapes) > 1:
@@ -47,15 +53,52 @@ def default_collate_fn(batch: list[Any]) -> Any:
     )
 
 
-def get_worker_info() -> None:
-    """None: samples are read in this process."""
-    return
+def default_convert_fn(sample: Any) -> Any:
+    """What is made of a single sample where there are no batches: itself."""
+    return sample
+
+
+def _plain(value: Any) -> Any:
+    """Tensors as arrays: what goes from process to process."""
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return {key: _plain(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+class _Picked(torch.utils.data.Dataset[Any]):
+    """A data set by number, for torch's worker processes."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, number: int) -> Any:
+        return self.dataset[number]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+class _Streamed(torch.utils.data.IterableDataset[Any]):
+    """A data set one sample after the other, for torch's worker processes."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.dataset)
 
 
 class DataLoader:
     """Batches of a data set.
 
-    ``num_workers`` is accepted; samples are read in this process, in the same order.
+    ``num_workers`` processes read samples ahead (PyTorch's), unless the data set has whole batches at hand; then, and
+    with 0, samples are read in this process. The order is the same. Batches come to ``places``' first device.
+
+    Args:
+        return_list: True: a batch is a list; False: a list of one dictionary by the names in ``feed_list``.
+        use_buffer_reader, use_shared_memory: how the original hands batches on; without meaning here.
 
     Raises:
         ArgumentError: options that contradict each other.
@@ -76,17 +119,24 @@ class DataLoader:
         use_buffer_reader: bool = True,
         prefetch_factor: int = 2,
         use_shared_memory: bool = True,
-        timeout: int = 0,
-        worker_init_fn: Any = None,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
         persistent_workers: bool = False,
     ) -> None:
         if num_workers < 0:
             raise ArgumentError(f"DataLoader: num_workers must not be negative, got {num_workers}")
+        if not return_list and not feed_list:
+            raise ArgumentError("DataLoader: return_list=False wants feed_list, the names of the fields")
+        if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last):
+            raise ArgumentError("DataLoader: a batch_sampler says batch_size, shuffle and drop_last itself")
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
-        self.return_list, self.num_workers = return_list, num_workers
+        self.return_list, self.num_workers, self.feed_list = return_list, num_workers, feed_list
         place = places[0] if isinstance(places, (list, tuple)) and places else places
         self._device = to_device(place or None)
         self._collate = collate_fn or default_collate_fn
+        self._worker = {"timeout": timeout, "worker_init_fn": worker_init_fn}
+        self._ahead, self._persistent = prefetch_factor, persistent_workers
+        self._workers: Any = None
         self.batch_sampler: Any = None
         if isinstance(dataset, IterableDataset):
             if shuffle or batch_sampler is not None:
@@ -107,15 +157,21 @@ class DataLoader:
         return iter(self)
 
     def __iter__(self) -> Iterator[Any]:
-        for samples in self._groups():
-            yield self._to_tensors(samples)
+        for samples in self._read():
+            batch = self._to_tensors(samples)
+            if not self.return_list:
+                names = [getattr(spec, "name", spec) for spec in self.feed_list]
+                batch = [dict(zip(names, batch, strict=False))]
+            yield batch
+
+    def _read(self) -> Iterator[Any]:
+        read = getattr(self.dataset, "read_batch", None)  # a data set that has whole batches at hand
+        if read is not None and self.batch_sampler is not None and self._collate is default_collate_fn:
+            return map(read, self.batch_sampler)
+        return self._from_workers() if self.num_workers else self._groups()
 
     def _groups(self) -> Iterator[Any]:
         if self.batch_sampler is not None:
-            read = getattr(self.dataset, "read_batch", None)  # a data set that has whole batches at hand
-            if read is not None and self._collate is default_collate_fn:
-                yield from map(read, self.batch_sampler)
-                return
             for numbers in self.batch_sampler:
                 yield self._collate([self.dataset[number] for number in numbers])
         elif self.batch_size is None:
@@ -127,14 +183,47 @@ class DataLoader:
         else:
             yield from self._chunks(iter(self.dataset), self.batch_size)
 
+    def _from_workers(self) -> Iterator[Any]:
+        if self._workers is None or not self._persistent:
+            more: dict[str, Any] = {**self._worker, "num_workers": self.num_workers}
+            more |= {"prefetch_factor": self._ahead, "persistent_workers": self._persistent}
+            if "fork" in torch.multiprocessing.get_all_start_methods():
+                more["multiprocessing_context"] = "fork"  # notebooks' data sets exist in this process only
+            if isinstance(self.dataset, IterableDataset):
+                more |= {
+                    "batch_size": self.batch_size,
+                    "drop_last": self.drop_last and self.batch_size is not None,
+                }
+                source: Any = _Streamed(self.dataset)
+            else:
+                source = _Picked(self.dataset)
+                more |= (
+                    {"batch_size": None}
+                    if self.batch_sampler is None
+                    else {"batch_sampler": self.batch_sampler}
+                )
+            collate = (
+                self._collate
+                if self.batch_size is not None or self.batch_sampler is not None
+                else default_convert_fn
+            )
+            self._workers = torch.utils.data.DataLoader(
+                source, collate_fn=lambda rows: _plain(collate(rows)), **more
+            )
+        return iter(self._workers)
+
     def _chunks(self, samples: Iterator[Any], size: int) -> Iterator[Any]:
         while batch := list(itertools.islice(samples, size)):
             if len(batch) == size or not self.drop_last:
                 yield self._collate(batch)
 
     def _to_tensors(self, value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-            return to_tensor(value, place=self._device)
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
+            array = np.asarray(value)
+            wide = array.astype(np.int64) if array.dtype.kind == "u" and array.itemsize > 1 else array
+            return wrap(torch.from_numpy(np.ascontiguousarray(wide).reshape(wide.shape)).to(self._device))
+        if isinstance(value, Tensor):
+            return Tensor(value.data_.detach().to(self._device))
         if isinstance(value, torch.Tensor):
             return Tensor(value.to(self._device))
         if isinstance(value, (list, tuple)) and not any(isinstance(part, (str, bytes)) for part in value):

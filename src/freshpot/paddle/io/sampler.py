@@ -1,11 +1,13 @@
-"""The order in which samples are taken. Random orders follow ``paddle.seed``."""
+"""The order in which samples are taken. Random orders come from numpy's generator, as in the original: so
+``numpy.random.seed`` repeats them; :class:`DistributedBatchSampler` shuffles epoch ``n`` the same way every time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 
 from freshpot.errors import ArgumentError
 
@@ -36,7 +38,14 @@ class SequenceSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """In random order, each once; or with ``replacement``."""
+    """In random order, each once; or with ``replacement``.
+
+    Args:
+        generator: an iterator that gives the numbers instead.
+
+    Raises:
+        ArgumentError: ``num_samples`` below 1, or without ``replacement`` more than there are.
+    """
 
     def __init__(
         self,
@@ -46,7 +55,12 @@ class RandomSampler(Sampler):
         generator: Any = None,
     ) -> None:
         super().__init__(data_source)
-        self.replacement, self._count = replacement, num_samples
+        self.replacement, self.generator, self._count = replacement, generator, num_samples
+        most = None if replacement else len(data_source)
+        if num_samples is not None and (num_samples < 1 or (most is not None and num_samples > most)):
+            raise ArgumentError(
+                f"RandomSampler: num_samples must be from 1 to {most or 'any number'}, got {num_samples}"
+            )
 
     @property
     def num_samples(self) -> int:
@@ -54,10 +68,16 @@ class RandomSampler(Sampler):
         return len(self.data_source) if self._count is None else self._count
 
     def __iter__(self) -> Iterator[int]:
-        total = len(self.data_source)
-        if self.replacement:
-            return iter(torch.randint(total, (self.num_samples,)).tolist())
-        return iter(torch.randperm(total)[: self.num_samples].tolist())
+        if self.generator is not None:
+            for _ in range(self.num_samples):
+                number = next(self.generator, None)
+                if number is None:
+                    return
+                yield number
+            return
+        yield from np.random.choice(
+            len(self.data_source), self.num_samples, replace=self.replacement
+        ).tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -70,7 +90,7 @@ class SubsetRandomSampler(Sampler):
         super().__init__(indices)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.data_source[i] for i in torch.randperm(len(self.data_source)).tolist())
+        return iter([self.data_source[i] for i in np.random.permutation(len(self.data_source)).tolist()])
 
 
 class WeightedRandomSampler(Sampler):
@@ -78,11 +98,12 @@ class WeightedRandomSampler(Sampler):
 
     def __init__(self, weights: Any, num_samples: int, replacement: bool = True) -> None:
         super().__init__(weights)
-        self.weights = torch.as_tensor([float(weight) for weight in weights])
+        self.weights = np.asarray(weights, np.float64).ravel()
         self.num_samples, self.replacement = num_samples, replacement
 
     def __iter__(self) -> Iterator[int]:
-        return iter(torch.multinomial(self.weights, self.num_samples, self.replacement).tolist())
+        share = self.weights / self.weights.sum()
+        return iter(np.random.choice(len(share), self.num_samples, self.replacement, share).tolist())
 
     def __len__(self) -> int:
         return self.num_samples
@@ -92,7 +113,7 @@ class BatchSampler(Sampler):
     """Lists of ``batch_size`` numbers.
 
     Raises:
-        ArgumentError: neither a data set nor a sampler, or a batch size below 1.
+        ArgumentError: neither a data set nor a sampler, both, or a batch size below 1.
     """
 
     def __init__(
@@ -104,11 +125,13 @@ class BatchSampler(Sampler):
         drop_last: bool = False,
     ) -> None:
         super().__init__(dataset)
-        if dataset is None and sampler is None:
+        if (dataset is None) == (sampler is None):
             raise ArgumentError("BatchSampler: give a dataset or a sampler")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(f"BatchSampler: batch_size must be 1 or more, got {batch_size!r}")
-        self.sampler = sampler or (RandomSampler(dataset) if shuffle else SequenceSampler(dataset))
+        self.sampler: Any = sampler
+        if sampler is None:
+            self.sampler = RandomSampler(dataset) if shuffle else SequenceSampler(dataset)
         self.batch_size, self.drop_last, self.shuffle = batch_size, drop_last, shuffle
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -126,7 +149,10 @@ class BatchSampler(Sampler):
 
 
 class DistributedBatchSampler(BatchSampler):
-    """The share of one process among several; alone, all of it."""
+    """The share of one process among ``num_replicas``; alone, all of it. The order of an epoch follows from its number.
+
+    Numbers are repeated from the start so that every process has as many.
+    """
 
     def __init__(
         self,
@@ -137,19 +163,31 @@ class DistributedBatchSampler(BatchSampler):
         shuffle: bool = False,
         drop_last: bool = False,
     ) -> None:
-        replicas, own = num_replicas or 1, rank or 0
-        super().__init__(dataset, range(own, len(dataset), replicas), False, batch_size, drop_last)
-        self._shuffle, self._epoch = shuffle, 0
+        self.nranks, self.local_rank = num_replicas or 1, rank or 0
+        if not 0 <= self.local_rank < self.nranks:
+            raise ArgumentError(f"DistributedBatchSampler: rank {rank} of {num_replicas}")
+        self.num_samples = -(-len(dataset) // self.nranks)
+        super().__init__(None, range(self.num_samples), shuffle, batch_size, drop_last)
+        self.dataset, self.epoch = dataset, 0
 
     def set_epoch(self, epoch: int) -> None:
         """The order of an epoch."""
-        self._epoch = epoch
+        self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        share: Any = self.sampler
-        if self._shuffle:
-            order = torch.randperm(len(share), generator=torch.Generator().manual_seed(self._epoch))
-            self._epoch += 1
-            self.sampler = [share[i] for i in order.tolist()]
+        numbers = np.arange(len(self.dataset))
+        missing = self.num_samples * self.nranks - len(numbers)
+        numbers = np.concatenate([numbers, numbers[:missing]])
+        if self.shuffle:
+            np.random.RandomState(self.epoch).shuffle(numbers)
+            self.epoch += 1
+        self.sampler = self._share(numbers).tolist()
         yield from super().__iter__()
-        self.sampler = share
+
+    def _share(self, numbers: Any) -> Any:
+        if self.nranks == 1:
+            return numbers
+        rest = len(numbers) % (self.batch_size * self.nranks)
+        rounds = numbers[: len(numbers) - rest].reshape(-1, self.nranks, self.batch_size)
+        last = numbers[len(numbers) - rest :].reshape(self.nranks, -1)
+        return np.concatenate([rounds[:, self.local_rank].ravel(), last[self.local_rank]])

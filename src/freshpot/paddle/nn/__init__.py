@@ -2,6 +2,7 @@
 
 from typing import NoReturn
 
+from freshpot.paddle._missing import missing
 from freshpot.paddle._param_attr import ParamAttr
 from freshpot.paddle.nn import (
     activations,
@@ -12,6 +13,10 @@ from freshpot.paddle.nn import (
     initializer,
     loss,
     norms,
+    rnn,
+    transformer,
+    utils,
+    vision,
     windows,
 )
 from freshpot.paddle.nn.activations import *  # noqa: F403
@@ -21,6 +26,9 @@ from freshpot.paddle.nn.container import *  # noqa: F403
 from freshpot.paddle.nn.layer import Layer
 from freshpot.paddle.nn.loss import *  # noqa: F403
 from freshpot.paddle.nn.norms import *  # noqa: F403
+from freshpot.paddle.nn.rnn import *  # noqa: F403
+from freshpot.paddle.nn.transformer import *  # noqa: F403
+from freshpot.paddle.nn.vision import *  # noqa: F403
 from freshpot.paddle.nn.windows import *  # noqa: F403
 
 __all__ = [
@@ -30,16 +38,18 @@ __all__ = [
     *container.__all__,
     *loss.__all__,
     *norms.__all__,
+    *rnn.__all__,
+    *transformer.__all__,
+    *vision.__all__,
     *windows.__all__,
     "Layer",
     "ParamAttr",
     "functional",
     "initializer",
     "loss",
+    "utils",
 ]
 
 
 def __getattr__(name: str) -> NoReturn:
-    from freshpot.errors import near_matches
-
-    raise AttributeError(f"paddle.nn has no '{name}' here.{near_matches(name, __all__)}")
+    raise missing("nn", name, __all__)

@@ -15,7 +15,7 @@ _TABLE = {
     "CELU": "celu", "ELU": "elu", "GELU": "gelu", "GLU": "glu", "Hardshrink": "hardshrink",
     "Hardsigmoid": "hardsigmoid", "Hardswish": "hardswish", "Hardtanh": "hardtanh", "LeakyReLU": "leaky_relu",
     "LogSigmoid": "log_sigmoid", "LogSoftmax": "log_softmax", "Maxout": "maxout", "Mish": "mish", "ReLU": "relu",
-    "ReLU6": "relu6", "SELU": "selu", "Sigmoid": "sigmoid", "Silu": "silu", "Softmax": "softmax",
+    "ReLU6": "relu6", "RReLU": "rrelu", "SELU": "selu", "Sigmoid": "sigmoid", "Silu": "silu", "Softmax": "softmax",
     "Softplus": "softplus", "Softshrink": "softshrink", "Softsign": "softsign", "Swish": "swish", "Tanh": "tanh",
     "Tanhshrink": "tanhshrink", "ThresholdedReLU": "thresholded_relu",
 }  # fmt: skip
@@ -34,12 +34,15 @@ class _Activation(Layer):
                 f"{type(self).__name__} takes {', '.join(names) or 'no arguments'}; got {unknown or args}"
             )
         self._options = {**dict(zip(names, args, strict=False)), **keywords}
+        self._function = getattr(F, self.function)
 
     def forward(self, x: Any) -> Any:
-        return getattr(F, self.function)(x, **self._options)
+        return self._function(x, **self._options)
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self._options.items())
+        signature = inspect.signature(self._function).parameters.values()
+        defaults = {p.name: p.default for p in signature if p.name not in ("x", "name", "dtype", "training")}
+        return ", ".join(f"{name}={value}" for name, value in {**defaults, **self._options}.items())
 
 
 def _make(name: str, function: str) -> type[Layer]:
@@ -63,11 +66,17 @@ class PReLU(Layer):
     ) -> None:
         super().__init__()
         self._data_format = data_format
-        self.weight = self.create_parameter([num_parameters], weight_attr, default_initializer=Constant(init))
+        self._say = f"num_parameters={num_parameters}, data_format={data_format}, init={init}, dtype=float32"
+        self._weight = self.create_parameter(
+            [num_parameters], weight_attr, default_initializer=Constant(init)
+        )
 
     def forward(self, x: Any) -> Any:
         """(N, C, ...) -> the same."""
-        return F.prelu(x, self.weight, self._data_format)
+        return F.prelu(x, self._weight, self._data_format)
+
+    def extra_repr(self) -> str:
+        return self._say
 
 
 __all__ = [*_TABLE, "PReLU"]

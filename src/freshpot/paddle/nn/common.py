@@ -63,12 +63,17 @@ class Bilinear(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__()
+        self._say = f"in1_features={in1_features}, in2_features={in2_features}, out_features={out_features}, "
+        self._say += "dtype=float32"
         self.weight = self.create_parameter([out_features, in1_features, in2_features], weight_attr)
         self.bias = self.create_parameter([1, out_features], bias_attr, is_bias=True)
 
     def forward(self, x1: Any, x2: Any) -> Any:
         """(N, in1), (N, in2) -> (N, out)."""
         return F.bilinear(x1, x2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return self._say
 
 
 class Embedding(Layer):
@@ -84,11 +89,14 @@ class Embedding(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        self._say = f"{num_embeddings}, {embedding_dim}, sparse={sparse}"
-        self._padding = padding_idx
+        row = "" if padding_idx is None else f", padding_idx={padding_idx}"
+        self._say = f"{num_embeddings}, {embedding_dim}{row}, sparse={sparse}"
+        self._padding = None if padding_idx is None else padding_idx % num_embeddings
         self.weight = self.create_parameter([num_embeddings, embedding_dim], weight_attr)
         if padding_idx is not None and self.weight is not None:
             self.weight.data_.data[padding_idx] = 0
+        if self.weight is not None:
+            self.weight.sparse = sparse
 
     def forward(self, x: Any) -> Any:
         """(...) integers -> (..., embedding_dim)."""
@@ -138,6 +146,9 @@ class Dropout2D(Layer):
         """(N, C, H, W) -> the same."""
         return F.dropout2d(input, self.p, self.training, self.data_format)
 
+    def extra_repr(self) -> str:
+        return f"p={self.p}, data_format={self.data_format}"
+
 
 class Dropout3D(Layer):
     """Whole channels zeroed while training."""
@@ -150,6 +161,9 @@ class Dropout3D(Layer):
         """(N, C, D, H, W) -> the same."""
         return F.dropout3d(input, self.p, self.training, self.data_format)
 
+    def extra_repr(self) -> str:
+        return f"p={self.p}, data_format={self.data_format}"
+
 
 class AlphaDropout(Layer):
     """Dropout for selu."""
@@ -161,6 +175,9 @@ class AlphaDropout(Layer):
     def forward(self, input: Any) -> Any:
         """Any shape -> the same."""
         return F.alpha_dropout(input, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
 
 
 class _Pad(Layer):
@@ -181,6 +198,9 @@ class _Pad(Layer):
     def forward(self, x: Any) -> Any:
         """(N, C, space ...) -> (N, C, larger space ...)."""
         return F.pad(x, self._sizes, self._mode, self._value, self._format)
+
+    def extra_repr(self) -> str:
+        return f"padding={self._sizes}, mode={self._mode}, value={self._value}, data_format={self._format}"
 
 
 class Pad1D(_Pad):
@@ -216,15 +236,24 @@ class Upsample(Layer):
         mode: str = "nearest",
         align_corners: bool = False,
         align_mode: int = 0,
-        data_format: str = "NCHW",
+        data_format: str | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
-        self._options = (size, scale_factor, mode, align_corners, align_mode, data_format)
+        self._options = (size, scale_factor, mode, align_corners, align_mode)
+        self._format = data_format
 
     def forward(self, x: Any) -> Any:
         """(N, C, space ...) -> (N, C, other space ...)."""
-        return F.interpolate(x, *self._options)
+        return F.interpolate(x, *self._options, self._format or "NCHW")
+
+    def _target(self) -> str:
+        size, factor = self._options[:2]
+        return f"size={size}" if factor is None else f"scale_factor={factor}"
+
+    def extra_repr(self) -> str:
+        _, _, mode, corners, align = self._options
+        return f"{self._target()}, mode={mode}, align_corners={corners}, align_mode={align}, data_format={self._format}"
 
 
 class UpsamplingNearest2D(Upsample):
@@ -235,6 +264,9 @@ class UpsamplingNearest2D(Upsample):
     ) -> None:
         super().__init__(size, scale_factor, "nearest", False, 0, data_format)
 
+    def extra_repr(self) -> str:
+        return f"{self._target()}, data_format={self._format}"
+
 
 class UpsamplingBilinear2D(Upsample):
     """Enlarged bilinearly, corners on corners."""
@@ -244,17 +276,25 @@ class UpsamplingBilinear2D(Upsample):
     ) -> None:
         super().__init__(size, scale_factor, "bilinear", True, 0, data_format)
 
+    def extra_repr(self) -> str:
+        return f"{self._target()}, data_format={self._format}"
+
 
 class PixelShuffle(Layer):
     """Channels spread over a finer grid."""
 
     def __init__(self, upscale_factor: int, data_format: str = "NCHW", name: str | None = None) -> None:
         super().__init__()
-        self._factor = upscale_factor
+        self._factor, self._format = upscale_factor, data_format
 
     def forward(self, x: Any) -> Any:
         """(N, C * r * r, H, W) -> (N, C, H * r, W * r)."""
-        return F.pixel_shuffle(x, self._factor)
+        return F.pixel_shuffle(x, self._factor, self._format)
+
+    def extra_repr(self) -> str:
+        return f"upscale_factor={self._factor}" + (
+            "" if self._format == "NCHW" else f", data_format={self._format}"
+        )
 
 
 class CosineSimilarity(Layer):
@@ -267,6 +307,9 @@ class CosineSimilarity(Layer):
     def forward(self, x1: Any, x2: Any) -> Any:
         """Two of one shape -> the shape without the axis."""
         return F.cosine_similarity(x1, x2, self._axis, self._eps)
+
+    def extra_repr(self) -> str:
+        return f"axis={self._axis}, eps={self._eps}"
 
 
 Dropout2d, Pad2d = Dropout2D, Pad2D

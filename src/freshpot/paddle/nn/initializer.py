@@ -206,15 +206,17 @@ class Dirac(Initializer):
 
 
 class Bilinear(Initializer):
-    """Filters of a transposed convolution that enlarge pictures bilinearly."""
+    """Filters of a transposed convolution that enlarge pictures; the original's numbers, in which rows lean."""
 
     def fill(self, data: torch.Tensor) -> None:
         """Overwrite ``data``."""
         size = data.shape[-1]
         factor = math.ceil(size / 2.0)
         centre = (2 * factor - 1 - factor % 2) / (2.0 * factor)
-        ramp = 1 - (torch.arange(size, dtype=data.dtype) / factor - centre).abs()
-        data.copy_((ramp[:, None] * ramp[None, :]).expand_as(data))
+        places = torch.arange(data.numel(), dtype=torch.float64).reshape(data.shape)
+        across, down = places % size, (places / size) % size
+        made = (1 - (across / factor - centre).abs()) * (1 - (down / factor - centre).abs())
+        data.copy_(made.to(data.dtype))
 
 
 _GAINS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from collections import OrderedDict, defaultdict
@@ -14,12 +15,20 @@ import torch
 from freshpot.errors import ArgumentError, near_matches
 from freshpot.paddle._param_attr import ParamAttr
 from freshpot.paddle._state import current_device, default_float, to_device, to_dtype
-from freshpot.paddle._tensor import Parameter, Tensor, to_tensor, wrap
+from freshpot.paddle._tensor import Parameter, Tensor, to_tensor
 from freshpot.paddle.nn.initializer import default_initializer
 
 __all__ = ["HookRemoveHelper", "Layer"]
 
-_counts: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+Counts = defaultdict[str, "Iterator[int]"]
+_counts: Counts = defaultdict(itertools.count)
+
+
+def switch_names(counts: Counts | None = None) -> Counts:
+    """Count names on from other counts (by default from 0); what was counted before is returned."""
+    global _counts
+    before, _counts = _counts, defaultdict(itertools.count) if counts is None else counts
+    return before
 
 
 def unique_name(key: str) -> str:
@@ -391,8 +400,17 @@ def make_parameter(
     return made
 
 
-def buffer(values: torch.Tensor) -> Tensor:
-    """A tensor to be registered as a buffer."""
-    made = wrap(values.to(current_device()))
-    made.persistable = True
-    return made
+def create_parameter(
+    shape: Any,
+    dtype: Any,
+    name: str | None = None,
+    attr: Any = None,
+    is_bias: bool = False,
+    default_initializer: Any = None,
+) -> Parameter | None:
+    """A parameter that belongs to no layer."""
+    said = ParamAttr.of(attr)
+    if said is not None and said.name is None:
+        attr = copy.copy(said)
+        attr.name = name
+    return make_parameter("create_parameter", shape, attr, dtype, is_bias, default_initializer)

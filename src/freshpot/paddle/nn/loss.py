@@ -13,16 +13,28 @@ _TABLE: dict[str, tuple[str, str]] = {
     "BCELoss": ("binary_cross_entropy", "weight reduction"),
     "BCEWithLogitsLoss": ("binary_cross_entropy_with_logits", "weight reduction pos_weight"),
     "CTCLoss": ("ctc_loss", "blank reduction"),
+    "CosineEmbeddingLoss": ("cosine_embedding_loss", "margin reduction"),
     "CrossEntropyLoss": (
         "cross_entropy",
         "weight ignore_index reduction soft_label axis use_softmax label_smoothing",
     ),
+    "GaussianNLLLoss": ("gaussian_nll_loss", "full epsilon reduction"),
+    "HingeEmbeddingLoss": ("hinge_embedding_loss", "margin reduction"),
     "KLDivLoss": ("kl_div", "reduction log_target"),
     "L1Loss": ("l1_loss", "reduction"),
     "MSELoss": ("mse_loss", "reduction"),
     "MarginRankingLoss": ("margin_ranking_loss", "margin reduction"),
+    "MultiLabelSoftMarginLoss": ("multi_label_soft_margin_loss", "weight reduction"),
+    "MultiMarginLoss": ("multi_margin_loss", "p margin weight reduction"),
     "NLLLoss": ("nll_loss", "weight ignore_index reduction"),
+    "PoissonNLLLoss": ("poisson_nll_loss", "log_input full epsilon reduction"),
     "SmoothL1Loss": ("smooth_l1_loss", "reduction delta"),
+    "SoftMarginLoss": ("soft_margin_loss", "reduction"),
+    "TripletMarginLoss": ("triplet_margin_loss", "margin p epsilon swap reduction"),
+    "TripletMarginWithDistanceLoss": (
+        "triplet_margin_with_distance_loss",
+        "distance_function margin swap reduction",
+    ),
 }
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from freshpot.paddle._param_attr import ParamAttr
 from freshpot.paddle.nn import functional as F
 from freshpot.paddle.nn.initializer import Constant
-from freshpot.paddle.nn.layer import Layer, buffer
+from freshpot.paddle.nn.layer import Layer
 
 __all__ = [
     "BatchNorm", "BatchNorm1D", "BatchNorm1d", "BatchNorm2D", "BatchNorm2d", "BatchNorm3D", "BatchNorm3d",
@@ -17,8 +18,12 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _fixed(value: float) -> ParamAttr:
+    return ParamAttr(initializer=Constant(value), trainable=False)
+
+
 class _BatchNorm(Layer):
-    """Normalised a channel; running means are the buffers ``_mean`` and ``_variance``."""
+    """Normalised a channel; running means are ``_mean`` and ``_variance``, parameters that do not learn."""
 
     def __init__(
         self,
@@ -35,10 +40,11 @@ class _BatchNorm(Layer):
         self._momentum, self._epsilon = momentum, epsilon
         self._data_format, self._use_global_stats = data_format, use_global_stats
         self._say = f"num_features={num_features}, momentum={momentum}, epsilon={epsilon}"
+        self._say += "" if data_format == "NCHW" else f", data_format={data_format}"
         self.weight = self.create_parameter([num_features], weight_attr, default_initializer=Constant(1.0))
         self.bias = self.create_parameter([num_features], bias_attr, is_bias=True)
-        self.register_buffer("_mean", buffer(torch.zeros(num_features)))
-        self.register_buffer("_variance", buffer(torch.ones(num_features)))
+        self._mean = self.create_parameter([num_features], _fixed(0.0))
+        self._variance = self.create_parameter([num_features], _fixed(1.0))
 
     def forward(self, input: Any) -> Any:
         """(N, C, ...) -> the same."""
@@ -155,6 +161,7 @@ class GroupNorm(Layer):
     ) -> None:
         super().__init__()
         self._groups, self._epsilon, self._data_format = num_groups, epsilon, data_format
+        self._say = f"num_groups={num_groups}, num_channels={num_channels}, epsilon={epsilon}"
         self.weight = self.create_parameter([num_channels], weight_attr, default_initializer=Constant(1.0))
         self.bias = self.create_parameter([num_channels], bias_attr, is_bias=True)
 
@@ -163,6 +170,9 @@ class GroupNorm(Layer):
         return F.group_norm(
             input, self._groups, self._epsilon, self.weight, self.bias, data_format=self._data_format
         )
+
+    def extra_repr(self) -> str:
+        return self._say
 
 
 class InstanceNorm2D(Layer):
@@ -180,6 +190,7 @@ class InstanceNorm2D(Layer):
     ) -> None:
         super().__init__()
         self._epsilon, self._data_format = epsilon, data_format
+        self._say = f"num_features={num_features}, epsilon={epsilon}"
         self.scale = self.create_parameter([num_features], weight_attr, default_initializer=Constant(1.0))
         self.bias = self.create_parameter([num_features], bias_attr, is_bias=True)
 
@@ -188,6 +199,9 @@ class InstanceNorm2D(Layer):
         return F.instance_norm(
             input, weight=self.scale, bias=self.bias, eps=self._epsilon, data_format=self._data_format
         )
+
+    def extra_repr(self) -> str:
+        return self._say
 
 
 class InstanceNorm1D(InstanceNorm2D):
@@ -216,6 +230,11 @@ class LocalResponseNorm(Layer):
     def forward(self, input: Any) -> Any:
         """(N, C, ...) -> the same."""
         return F.local_response_norm(input, *self._options)
+
+    def extra_repr(self) -> str:
+        size, alpha, beta, k, data_format = self._options
+        more = "" if data_format == "NCHW" else f", data_format={data_format}"
+        return f"size={size}, alpha={alpha}, beta={beta}, k={k}{more}"
 
 
 BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm2d = BatchNorm1D, BatchNorm2D, BatchNorm3D, InstanceNorm2D

@@ -14,6 +14,31 @@ from freshpot.paddle.nn.layer import Layer
 _FORMATS = ("NCL", "NCHW", "NCDHW")
 
 
+def _described(
+    into: int,
+    out: int,
+    kernel: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    padding_mode: str,
+    data_format: str,
+    output_padding: Any = 0,
+) -> str:
+    """What stands between the brackets when a convolution is printed; what has its usual value is left out."""
+    axes = len(kernel)
+    parts = [f"{into}, {out}, kernel_size={list(kernel)}"]
+    one = (1,) * axes
+    parts += [f"stride={list(each(stride, axes))}"] if each(stride, axes) != one else []
+    parts += [f"padding={padding}"] if padding != 0 else []
+    parts += [f"padding_mode={padding_mode}"] if padding_mode != "zeros" else []
+    parts += [f"output_padding={output_padding}"] if output_padding != 0 else []
+    parts += [f"dilation={list(each(dilation, axes))}"] if each(dilation, axes) != one else []
+    parts += [f"groups={groups}"] if groups != 1 else []
+    return ", ".join([*parts, f"data_format={data_format}"])
+
+
 class _Conv(Layer):
     axes = 2
 
@@ -36,12 +61,22 @@ class _Conv(Layer):
             raise ArgumentError(
                 f"{type(self).__name__}: {in_channels} and {out_channels} channels cannot be cut into {groups} groups"
             )
-        if padding_mode != "zeros":
-            raise NotSupportedError(
-                f"{type(self).__name__}: padding_mode {padding_mode!r}; pad with F.pad first"
+        if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
+            raise ArgumentError(
+                f"{type(self).__name__}: padding_mode {padding_mode!r}; choose zeros, reflect, replicate or circular"
             )
         kernel = each(kernel_size, self.axes, "kernel_size")
-        self._say = (in_channels, out_channels, list(kernel), stride, padding)
+        self._say = _described(
+            in_channels, out_channels, kernel, stride, padding, dilation, groups, padding_mode,
+            data_format or _FORMATS[self.axes - 1],
+        )  # fmt: skip
+        self._border: list[int] | None = None
+        self._padding_mode = padding_mode
+        if padding_mode != "zeros":
+            if isinstance(padding, str):
+                raise NotSupportedError(f"{type(self).__name__}: padding {padding!r} with {padding_mode!r}")
+            self._border = [size for size in reversed(each(padding, self.axes, "padding")) for _ in range(2)]
+            padding = 0
         self._stride, self._padding, self._dilation, self._groups = stride, padding, dilation, groups
         self._data_format = data_format or _FORMATS[self.axes - 1]
         start = Normal(0.0, math.sqrt(2.0 / (math.prod(kernel) * in_channels)))
@@ -53,6 +88,8 @@ class _Conv(Layer):
 
     def forward(self, x: Any) -> Any:
         """(N, C, space ...) -> (N, K, space ...)."""
+        if self._border is not None:
+            x = F.pad(x, self._border, self._padding_mode, 0.0, self._data_format)
         return self._function(
             x,
             self.weight,
@@ -65,13 +102,7 @@ class _Conv(Layer):
         )
 
     def extra_repr(self) -> str:
-        into, out, kernel, stride, padding = self._say
-        parts = f"{into}, {out}, kernel_size={kernel}"
-        if stride != 1:
-            parts += f", stride={list(each(stride, self.axes))}"
-        if padding != 0:
-            parts += f", padding={padding}"
-        return f"{parts}, data_format={self._data_format}"
+        return self._say
 
 
 class _ConvTranspose(Layer):
@@ -93,6 +124,10 @@ class _ConvTranspose(Layer):
     ) -> None:
         super().__init__()
         kernel = each(kernel_size, self.axes, "kernel_size")
+        self._say = _described(
+            in_channels, out_channels, kernel, stride, padding, dilation, groups, "zeros",
+            data_format or _FORMATS[self.axes - 1], output_padding,
+        )  # fmt: skip
         self._options: dict[str, Any] = {
             "stride": stride,
             "padding": padding,
@@ -108,6 +143,9 @@ class _ConvTranspose(Layer):
         """(N, C, space ...) -> (N, K, space ...)."""
         function = getattr(F, f"conv{self.axes}d_transpose")
         return function(x, self.weight, self.bias, output_size=output_size, **self._options)
+
+    def extra_repr(self) -> str:
+        return self._say
 
 
 class _Pool(Layer):
@@ -132,6 +170,8 @@ class _Pool(Layer):
         return getattr(F, self.function)(x, **self._options)
 
     def extra_repr(self) -> str:
+        if "Adaptive" in type(self).__name__ and "return_mask" in self.names:
+            return f"output_size={self._options['output_size']}, return_mask={self._options.get('return_mask', False)}"
         shown = {"stride": None, "padding": 0, **self._options}
         keys = [key for key in ("kernel_size", "stride", "padding", "output_size") if key in shown]
         return ", ".join(

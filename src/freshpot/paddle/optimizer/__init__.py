@@ -1,5 +1,8 @@
 """``paddle.optimizer``: update rules and learning rates."""
 
+from typing import NoReturn
+
+from freshpot.paddle._missing import missing
 from freshpot.paddle.optimizer import lr
 from freshpot.paddle.optimizer.optimizer import Optimizer
 from freshpot.paddle.optimizer.rules import (
@@ -27,3 +30,7 @@ __all__ = [
     "RMSProp",
     "lr",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("optimizer", name, __all__)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 
-from freshpot.errors import ArgumentError
+from freshpot.errors import ArgumentError, NotSupportedError
 from freshpot.paddle._tensor import Parameter, Tensor, to_tensor
-from freshpot.paddle.optimizer.lr import LRScheduler
+from freshpot.paddle.optimizer.schedules import LRScheduler
 from freshpot.paddle.regularizer import L2Decay
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "Slots"]
 
 Groups = list[dict[str, Any]]
+Slots = dict[str, torch.Tensor]
 
 
 class Optimizer:
     """Base class of the update rules.
+
+    A parameter whose gradient was cleared and not computed since counts with a gradient of zeros, as in the original.
 
     Args:
         learning_rate: a number or an :class:`LRScheduler`.
@@ -31,8 +35,8 @@ class Optimizer:
         ArgumentError: no parameters, or a learning rate that is neither.
     """
 
-    #: accumulators: name -> what it starts with, and whether it is one number
-    slots: ClassVar[dict[str, tuple[float, bool]]] = {}
+    #: accumulators: name -> what it starts with
+    slots: ClassVar[dict[str, float]] = {}
 
     def __init__(
         self,
@@ -49,13 +53,19 @@ class Optimizer:
                 f"{type(self).__name__}: learning_rate must be a number or an LRScheduler, "
                 f"got {type(learning_rate).__name__}"
             )
+        if grad_clip is not None and not hasattr(grad_clip, "clip"):
+            raise ArgumentError(
+                f"{type(self).__name__}: grad_clip must be one of paddle.nn.ClipGradBy..., "
+                f"got {type(grad_clip).__name__}"
+            )
         self._learning_rate = learning_rate
         self._grad_clip = grad_clip
         self.regularization = (
             L2Decay(weight_decay) if isinstance(weight_decay, (int, float)) else weight_decay
         )
         self._groups = self._make_groups(list(parameters))
-        self._state: defaultdict[int, dict[str, torch.Tensor]] = defaultdict(dict)
+        self._work = [(p, group) for group in self._groups for p in group["params"]]
+        self._state: defaultdict[int, Slots] = defaultdict(dict)
 
     def _make_groups(self, given: list[Any]) -> Groups:
         if not isinstance(given[0], dict):
@@ -65,9 +75,21 @@ class Optimizer:
                 raise ArgumentError(f"{type(self).__name__}: parameters must be parameters of layers")
         return given
 
+    def _check(self, multi_precision: bool = False, lazy_mode: bool = False) -> None:
+        """Refuse what would make a difference: copies in float32, and updates of the rows that were read only."""
+        for parameter in self._parameter_list:
+            if multi_precision and parameter.data_.dtype in (torch.float16, torch.bfloat16):
+                raise NotSupportedError(
+                    f"{type(self).__name__}: multi_precision for {parameter.dtype.name} parameters is not done here"
+                )
+            if lazy_mode and getattr(parameter, "sparse", False):
+                raise NotSupportedError(
+                    f"{type(self).__name__}: lazy_mode for an Embedding with sparse=True is not done here"
+                )
+
     @property
     def _parameter_list(self) -> list[Parameter]:
-        return [p for group in self._groups for p in group["params"]]
+        return [p for p, _ in self._work]
 
     # ---- learning rate ----
     def get_lr(self) -> float:
@@ -85,78 +107,116 @@ class Optimizer:
             raise ArgumentError("set_lr: the learning rate is an LRScheduler's; change that")
         self._learning_rate = float(value)
 
+    def set_lr_scheduler(self, scheduler: LRScheduler) -> None:
+        """Let a scheduler decide the learning rate."""
+        self._learning_rate = scheduler
+
     # ---- steps ----
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        work = [(p, group) for group in self._groups for p in group["params"] if p.data_.grad is not None]
-        work = [(p, group) for p, group in work if p.data_.requires_grad]
-        grads = self._clipped([p for p, _ in work])
+        work, grads = [], []
+        for parameter, group in self._work:
+            data = parameter.data_
+            if not data.requires_grad or (data.grad is None and not parameter.cleared):
+                continue
+            work.append((parameter, group))
+            grads.append(torch.zeros_like(data) if data.grad is None else data.grad)
+        if self._grad_clip is not None:
+            grads = self._clipped([p for p, _ in work], grads)
         rate = self.get_lr()
-        for (parameter, group), grad in zip(work, grads, strict=True):
+        rates = []
+        for place, (parameter, group) in enumerate(work):
             decay = parameter.regularizer or self._decay_of(group)
             if decay is not None:
-                grad = grad + decay.penalty(parameter.data_)
-            own = rate * parameter.optimize_attr["learning_rate"] * group.get("learning_rate", 1.0)
-            self.update(parameter, grad, own, self._slots_of(parameter))
+                grads[place] = grads[place] + decay.penalty(parameter.data_)
+            rates.append(rate * parameter.optimize_attr["learning_rate"] * group.get("learning_rate", 1.0))
+        self.update_all([p for p, _ in work], grads, rates)
 
     def _decay_of(self, group: dict[str, Any]) -> Any:
         decay = group.get("weight_decay", self.regularization)
         return L2Decay(decay) if isinstance(decay, (int, float)) else decay
 
-    def _clipped(self, parameters: list[Parameter]) -> list[Any]:
-        grads: list[Any] = [p.data_.grad for p in parameters]
-        if self._grad_clip is None:
-            return grads
+    def _clipped(self, parameters: list[Parameter], grads: list[torch.Tensor]) -> list[torch.Tensor]:
         places = [i for i, p in enumerate(parameters) if p.need_clip]
         for i, grad in zip(places, self._grad_clip.clip([grads[i] for i in places]), strict=True):
             grads[i] = grad
         return grads
 
-    def _slots_of(self, parameter: Parameter) -> dict[str, torch.Tensor]:
+    def update_all(self, parameters: list[Parameter], grads: list[torch.Tensor], rates: list[float]) -> None:
+        """Change parameters in place; rules that can, do all of them in one call."""
+        for parameter, grad, rate in zip(parameters, grads, rates, strict=True):
+            self.update(parameter, grad, rate, self._slots_of(parameter))
+
+    def update(self, parameter: Parameter, grad: torch.Tensor, rate: float, slots: Slots) -> None:
+        """Change one parameter in place."""
+        raise NotImplementedError(f"{type(self).__name__} must define update()")
+
+    def _slots_of(self, parameter: Parameter) -> Slots:
         state = self._state[id(parameter)]
         if not state:
-            for name, (start, single) in self.slots.items():
-                shape = (1,) if single else parameter.data_.shape
-                state[name] = torch.full(shape, self.start_of(name, start), dtype=parameter.data_.dtype)
-                state[name] = state[name].to("cpu" if single else parameter.data_.device)
+            for name, start in self.slots.items():
+                state[name] = torch.full_like(
+                    parameter.data_, self.start_of(name, start), requires_grad=False
+                )
         return state
 
     def start_of(self, name: str, start: float) -> float:
         """What an accumulator starts with."""
         return start
 
-    def update(
-        self, parameter: Parameter, grad: torch.Tensor, rate: float, slots: dict[str, torch.Tensor]
-    ) -> None:
-        """Change one parameter in place."""
-        raise NotImplementedError(f"{type(self).__name__} must define update()")
-
     def minimize(
         self, loss: Tensor, startup_program: Any = None, parameters: Any = None, no_grad_set: Any = None
     ) -> Any:
-        """One step; ``loss.backward()`` has been called before."""
+        """One step; ``loss.backward()`` has been called before.
+
+        Raises:
+            NotSupportedError: a startup program, other parameters, or parameters to leave out.
+        """
+        for what, value in {
+            "startup_program": startup_program,
+            "parameters": parameters,
+            "no_grad_set": no_grad_set,
+        }.items():
+            if value is not None:
+                raise NotSupportedError(
+                    f"minimize: {what} is of the static mode; give the optimizer its parameters"
+                )
         self.step()
         return [], [(p, p.grad) for p in self._parameter_list]
 
     def clear_grad(self, set_to_zero: bool = True) -> None:
-        """Forget all gradients."""
-        for parameter in self._parameter_list:
-            parameter.data_.grad = None
+        """Make all gradients zeros, or forget them."""
+        for parameter, _ in self._work:
+            data = parameter.data_
+            parameter.cleared = set_to_zero and (parameter.cleared or data.grad is not None)
+            data.grad = None
 
     clear_gradients = clear_grad
 
     # ---- state ----
+    def saved_slots(self, slots: Slots) -> dict[str, torch.Tensor]:
+        """Accumulators of a parameter as they are saved."""
+        return slots
+
+    def loaded_slots(self, parameter: Parameter, found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The way back from :meth:`saved_slots`."""
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         """Accumulators as ``<parameter>_<name>_0``, and the scheduler's state."""
         made: dict[str, Any] = {}
         for parameter in self._parameter_list:
-            for name, value in self._state.get(id(parameter), {}).items():
+            for name, value in self.saved_slots(self._state.get(id(parameter), {})).items():
                 made[f"{parameter.name}_{name}_0"] = Tensor(value, f"{parameter.name}_{name}_0")
         if isinstance(self._learning_rate, LRScheduler):
             made["LR_Scheduler"] = self._learning_rate.state_dict()
         return made
 
+    #: names of accumulators in a saved state
+    saved_names: ClassVar[Sequence[str]] = ()
+
+    @torch.no_grad()
     def set_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the state of :meth:`state_dict`; names that are not there start anew.
 
@@ -166,16 +226,18 @@ class Optimizer:
         if isinstance(self._learning_rate, LRScheduler) and "LR_Scheduler" in state_dict:
             self._learning_rate.set_state_dict(state_dict["LR_Scheduler"])
         for parameter in self._parameter_list:
-            for name in self.slots:
-                value = state_dict.get(f"{parameter.name}_{name}_0")
-                if value is None:
-                    continue
-                own, new = self._slots_of(parameter)[name], to_tensor(value).data_
-                if own.numel() != new.numel():
+            found = {
+                name: to_tensor(state_dict[f"{parameter.name}_{name}_0"]).data_
+                for name in (self.saved_names or self.slots)
+                if f"{parameter.name}_{name}_0" in state_dict
+            }
+            own = self._slots_of(parameter)
+            for name, new in self.loaded_slots(parameter, found).items():
+                if own[name].numel() != new.numel():
                     raise ArgumentError(
                         f"set_state_dict: {parameter.name}_{name}_0 has shape {list(new.shape)}, "
-                        f"expected {list(own.shape)}"
+                        f"expected {list(own[name].shape)}"
                     )
-                own.copy_(new.reshape(own.shape))
+                own[name].copy_(new.reshape(own[name].shape))
 
     set_dict = set_state_dict

@@ -8,18 +8,43 @@ from typing import Any
 import torch
 
 from freshpot.paddle._tensor import Tensor
-from freshpot.paddle.tensor import creation, manipulation, maths
+from freshpot.paddle.tensor import creation, indexing, linalg, manipulation, maths, special, statistics
 from freshpot.paddle.tensor.creation import *  # noqa: F403
+from freshpot.paddle.tensor.indexing import *  # noqa: F403
 from freshpot.paddle.tensor.manipulation import *  # noqa: F403
 from freshpot.paddle.tensor.maths import *  # noqa: F403
+from freshpot.paddle.tensor.special import *  # noqa: F403
+from freshpot.paddle.tensor.statistics import *  # noqa: F403
 
-__all__ = [*creation.__all__, *manipulation.__all__, *maths.__all__]
+#: functions of :mod:`linalg` that are found directly in paddle too
+_PRODUCTS = ["cdist", "cholesky", "cross", "inner", "kron", "mv", "outer", "tensordot"]
+globals().update({name: getattr(linalg, name) for name in _PRODUCTS})
+__all__ = [
+    *creation.__all__,
+    *indexing.__all__,
+    *manipulation.__all__,
+    *maths.__all__,
+    *special.__all__,
+    *statistics.__all__,
+    *_PRODUCTS,
+]
 
 #: functions of :mod:`creation` whose first argument is a tensor
 _OF_A_TENSOR = ["zeros_like", "ones_like", "full_like", "diag", "tril", "triu", "clone", "numel"]
 _OF_A_TENSOR += ["bernoulli", "multinomial"]
 #: what a Tensor has as properties, and what is no method
-_NOT_METHODS = {"shape", "rank", "is_tensor", "einsum", "add_n", "meshgrid"}
+_NOT_METHODS = {
+    "shape",
+    "rank",
+    "is_tensor",
+    "einsum",
+    "add_n",
+    "meshgrid",
+    "complex",
+    "polar",
+    "broadcast_shape",
+}
+_NOT_METHODS |= {"broadcast_tensors", "hstack", "vstack", "combinations"}
 _OPERATORS = {
     "add": "add",
     "sub": "subtract",
@@ -39,7 +64,16 @@ _COMPARISONS = {
     "ne": "not_equal",
 }
 _BITS = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor"}
-_INPLACE = "add subtract multiply clip scale exp sqrt rsqrt reciprocal round ceil floor tanh reshape squeeze unsqueeze"
+#: methods that have a form in place: add_ …
+_INPLACE = """
+abs acos acosh add addmm asin asinh atan atanh bitwise_and bitwise_not bitwise_or bitwise_xor cast
+ceil clip cos cosh cumprod cumsum digamma divide equal erf erfinv exp expm1 flatten floor
+floor_divide floor_mod frac gcd greater_equal greater_than hypot i0 index_add index_fill index_put
+lcm ldexp lerp less_equal less_than lgamma log log10 log1p log2 logical_and logical_not logical_or
+logical_xor logit masked_fill mod multiply nan_to_num neg not_equal polygamma pow put_along_axis
+reciprocal remainder renorm reshape round rsqrt scale scatter sigmoid sin sinh sqrt square squeeze
+subtract t tan tanh transpose tril triu trunc unsqueeze
+"""
 
 
 def _swapped(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
@@ -68,7 +102,7 @@ def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _bind_methods() -> None:
-    for module in (manipulation, maths):
+    for module in (manipulation, maths, indexing, special, statistics, linalg):
         for name in module.__all__:
             if name not in _NOT_METHODS and not hasattr(Tensor, name):
                 setattr(Tensor, name, getattr(module, name))
@@ -80,9 +114,11 @@ def _bind_methods() -> None:
         setattr(Tensor, f"__r{sign}__", _swapped(getattr(maths, name)))
     for name in _INPLACE.split():
         setattr(Tensor, f"{name}_", _in_place(getattr(Tensor, name)))
+    for name in ("zero", "fill", "uniform", "normal", "exponential", "fill_diagonal"):
+        setattr(Tensor, f"{name}_", getattr(creation, f"{name}_"))
     setattr(Tensor, "__neg__", maths.__dict__["neg"])  # noqa: B010
     setattr(Tensor, "__abs__", maths.__dict__["abs"])  # noqa: B010
-    setattr(Tensor, "__invert__", maths.__dict__["logical_not"])  # noqa: B010
+    setattr(Tensor, "__invert__", maths.__dict__["bitwise_not"])  # noqa: B010
 
 
 _bind_methods()

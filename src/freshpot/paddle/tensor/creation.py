@@ -33,13 +33,16 @@ __all__ = [
     "ones_like",
     "rand",
     "randint",
+    "randint_like",
     "randn",
     "randperm",
     "seed",
     "standard_normal",
     "to_tensor",
     "tril",
+    "tril_indices",
     "triu",
+    "triu_indices",
     "uniform",
     "zeros",
     "zeros_like",
@@ -277,3 +280,68 @@ def bernoulli(x: Any, name: str | None = None) -> Any:
 def multinomial(x: Any, num_samples: int = 1, replacement: bool = False, name: str | None = None) -> Any:
     """Positions drawn with the given weights."""
     return torch.multinomial(x, num_samples, replacement)
+
+
+def randint_like(
+    x: Tensor, low: int = 0, high: int | None = None, dtype: Any = None, name: str | None = None
+) -> Tensor:
+    """Whole numbers in the shape of ``x``, and of its element type unless another is named."""
+    return randint(low, high, x.shape).astype(x.dtype if dtype is None else dtype)
+
+
+def tril_indices(row: int, col: int | None = None, offset: int = 0, dtype: Any = "int64") -> Tensor:
+    """The places of the lower triangle: rows, then columns."""
+    return wrap(torch.tril_indices(row, row if col is None else col, offset, dtype=to_dtype(dtype)))
+
+
+def triu_indices(row: int, col: int | None = None, offset: int = 0, dtype: Any = "int64") -> Tensor:
+    """The places of the upper triangle: rows, then columns."""
+    return wrap(torch.triu_indices(row, row if col is None else col, offset, dtype=to_dtype(dtype)))
+
+
+# ---- methods of Tensor: in place -----------------------------------------------------------------------
+def zero_(self: Tensor) -> Tensor:
+    """Fill with zeros, in place."""
+    return fill_(self, 0)
+
+
+@torch.no_grad()
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Fill with one value, in place."""
+    self.data_.fill_(unwrap(value))
+    return self
+
+
+@torch.no_grad()
+def uniform_(
+    self: Tensor, min: float = -1.0, max: float = 1.0, seed: int = 0, name: str | None = None
+) -> Tensor:
+    """Draw from [min, max), in place."""
+    self.data_.uniform_(min, max, generator=_generator(seed))
+    return self
+
+
+@torch.no_grad()
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, name: str | None = None) -> Tensor:
+    """Draw from a normal distribution, in place."""
+    self.data_.normal_(mean, std)
+    return self
+
+
+@torch.no_grad()
+def exponential_(self: Tensor, lam: float = 1.0, name: str | None = None) -> Tensor:
+    """Draw from an exponential distribution, in place."""
+    self.data_.exponential_(lam)
+    return self
+
+
+@torch.no_grad()
+def fill_diagonal_(
+    self: Tensor, value: float, offset: int = 0, wrap: bool = False, name: str | None = None
+) -> Tensor:
+    """Fill a diagonal with one value, in place."""
+    if offset:
+        torch.diagonal(self.data_, offset).fill_(value)
+    else:
+        self.data_.fill_diagonal_(value, wrap)
+    return self

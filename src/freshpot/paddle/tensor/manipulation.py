@@ -269,7 +269,7 @@ def unique(
     name: str | None = None,
 ) -> Any:
     """Values without repetition, in order; on request first places, the way back, and counts."""
-    values, back, counts = torch.unique(x, return_inverse=True, return_counts=True, dim=axis)
+    values, back, counts = torch.unique(x.detach(), return_inverse=True, return_counts=True, dim=axis)
     back = back.reshape(-1)
     first = torch.full((counts.numel(),), back.numel(), dtype=torch.int64, device=x.device)
     first = first.scatter_reduce(0, back, torch.arange(back.numel(), device=x.device), "amin")

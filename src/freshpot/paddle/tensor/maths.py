@@ -19,8 +19,9 @@ _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "asinh": torch.asinh,
     "atan": torch.atan,
     "atanh": torch.atanh,
+    "bitwise_not": torch.bitwise_not,
     "ceil": torch.ceil,
-    "conj": torch.conj,
+    "conj": torch.conj_physical,
     "cos": torch.cos,
     "cosh": torch.cosh,
     "digamma": torch.digamma,
@@ -63,6 +64,10 @@ def _python_mod(x: Any, y: Any) -> Any:
     return torch.remainder(x, y)
 
 
+def _floor_divide(x: Any, y: Any) -> Any:
+    return torch.floor_divide(x.detach(), y.detach() if isinstance(y, torch.Tensor) else y)
+
+
 #: Paddle's name -> torch's function of two tensors, with broadcasting
 _BINARY: dict[str, Callable[..., torch.Tensor]] = {
     "add": torch.add,
@@ -72,7 +77,8 @@ _BINARY: dict[str, Callable[..., torch.Tensor]] = {
     "bitwise_xor": torch.bitwise_xor,
     "divide": _divide,
     "equal": torch.eq,
-    "floor_divide": torch.floor_divide,
+    "floor_divide": _floor_divide,
+    "floor_mod": _python_mod,
     "fmax": torch.fmax,
     "fmin": torch.fmin,
     "greater_equal": torch.ge,
@@ -243,6 +249,7 @@ def scale(
 ) -> Any:
     """``scale * x + bias``, or ``scale * (x + bias)``."""
     made = x * scale + bias if bias_after_scale else (x + bias) * scale
+    made = made.to(x.dtype)
     return made if act is None else getattr(torch, act)(made)
 
 
@@ -259,7 +266,7 @@ def add_n(inputs: Any, name: str | None = None) -> Any:
 @lifted
 def lerp(x: Any, y: Any, weight: Any, name: str | None = None) -> Any:
     """``x + weight * (y - x)``."""
-    return torch.lerp(x, y, weight)
+    return torch.lerp(x, y, weight.detach() if isinstance(weight, torch.Tensor) else weight)
 
 
 def increment(x: Tensor, value: float = 1.0, name: str | None = None) -> Tensor:

@@ -11,10 +11,10 @@ from freshpot.paddle._state import to_dtype
 from freshpot.paddle._tensor import Tensor, lifted, wrap
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
-    "leaky_relu", "log_sigmoid", "log_softmax", "maxout", "mish", "prelu", "relu", "relu6", "relu_", "rrelu",
-    "selu", "sigmoid", "silu", "softmax", "softplus", "softshrink", "softsign", "swish", "tanh", "tanhshrink",
-    "thresholded_relu",
+    "celu", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "hardtanh_", "leaky_relu", "leaky_relu_", "log_sigmoid", "log_softmax", "maxout", "mish", "prelu", "relu",
+    "relu6", "relu_", "rrelu", "selu", "sigmoid", "silu", "softmax", "softmax_", "softplus", "softshrink",
+    "softsign", "swish", "tanh", "tanh_", "tanhshrink", "thresholded_relu", "thresholded_relu_",
 ]  # fmt: skip
 
 
@@ -23,10 +23,14 @@ def relu(x: Tensor, name: str | None = None) -> Tensor:
     return wrap(torch.relu(x.data_))
 
 
-def relu_(x: Tensor, name: str | None = None) -> Tensor:
-    """max(x, 0), in place of ``x``."""
-    x.data_ = torch.relu(x.data_)
-    return x
+def _in_place(function: Any) -> Any:
+    def call(x: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        x.data_ = function(x, *args, **keywords).data_
+        return x
+
+    call.__name__ = call.__qualname__ = function.__name__ + "_"
+    call.__doc__ = f"``{function.__name__}``, in place of ``x``."
+    return call
 
 
 @lifted
@@ -209,3 +213,11 @@ def gumbel_softmax(
 ) -> Any:
     """softmax with Gumbel noise."""
     return F.gumbel_softmax(x, temperature, hard, dim=axis)
+
+
+relu_, elu_, tanh_, softmax_ = _in_place(relu), _in_place(elu), _in_place(tanh), _in_place(softmax)
+hardtanh_, leaky_relu_, thresholded_relu_ = (
+    _in_place(hardtanh),
+    _in_place(leaky_relu),
+    _in_place(thresholded_relu),
+)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
+from freshpot.errors import ArgumentError, ShapeError
 from freshpot.paddle._state import default_float
 from freshpot.paddle._tensor import lifted
 
@@ -272,11 +272,11 @@ def interpolate(
 ) -> Any:
     """Enlarged or shrunk to a size, or by a factor.
 
-    Raises:
-        NotSupportedError: align_mode 1 without align_corners, which PyTorch does not have.
+    Pixel ``i`` of the result is read at ``i * size / new`` with ``align_mode`` 1, at ``(i + 0.5) * size / new - 0.5``
+    with 0, and at ``i * (size - 1) / (new - 1)`` with ``align_corners``.
     """
     if align_mode == 1 and mode in ("linear", "bilinear", "trilinear") and not align_corners:
-        raise NotSupportedError("interpolate with align_mode=1 is not supported yet; align_mode=0 is.")
+        return _channels_second(x, data_format, lambda x: _from_corner(x, size, scale_factor))
     if size is not None and not isinstance(size, int):
         size = [int(part) for part in (size.tolist() if isinstance(size, torch.Tensor) else size)]
     corners = align_corners if mode in ("linear", "bilinear", "bicubic", "trilinear") else None
@@ -286,6 +286,23 @@ def interpolate(
 
 
 upsample = interpolate
+
+
+def _from_corner(x: torch.Tensor, size: Any, scale_factor: Any) -> torch.Tensor:
+    """Linear interpolation with the first pixels on each other."""
+    axes = x.dim() - 2
+    if size is None:
+        factors = scale_factor if isinstance(scale_factor, (list, tuple)) else [scale_factor] * axes
+        size = [int(s * f) for s, f in zip(x.shape[2:], factors, strict=True)]
+    wanted = [int(size)] * axes if isinstance(size, (int, float)) else [int(part) for part in size]
+    for axis, new in enumerate(wanted, 2):
+        old = x.shape[axis]
+        places = torch.arange(new, device=x.device, dtype=x.dtype) * (old / new)
+        low = places.floor().long().clamp(max=old - 1)
+        high = (low + 1).clamp(max=old - 1)
+        share = (places - low).reshape([-1 if a == axis else 1 for a in range(x.dim())])
+        x = x.index_select(axis, low) * (1 - share) + x.index_select(axis, high) * share
+    return x
 
 
 @lifted

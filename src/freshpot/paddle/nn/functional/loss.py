@@ -91,7 +91,7 @@ def _soft(
             f"cross_entropy: soft labels must have the scores' shape {list(logs.shape)}, got {list(label.shape)}"
         )
     label = (1 - smoothing) * label + smoothing / logs.shape[axis]
-    losses = -(label * logs).sum(axis, keepdim=True)
+    losses = -(label.detach() * logs).sum(axis, keepdim=True)
     if weight is None:
         return _reduce(losses, reduction)
     shape = [-1 if i == axis else 1 for i in range(logs.dim())]
@@ -119,7 +119,7 @@ def softmax_with_cross_entropy(
         classes, _ = _classes(label, logits, axis)
         losses = F.nll_loss(logs.movedim(axis, 1), classes, ignore_index=ignore_index, reduction="none")
         losses = losses.unsqueeze(axis)
-    return (losses, logs.exp()) if return_softmax else losses
+    return (losses, logs.exp().detach()) if return_softmax else losses
 
 
 @lifted
@@ -190,7 +190,9 @@ def kl_div(
     input: Any, label: Any, reduction: str = "mean", log_target: bool = False, name: str | None = None
 ) -> Any:
     """label * (log(label) - input)."""
-    return F.kl_div(input, label, reduction=reduction, log_target=log_target)
+    label = label.detach()
+    losses = F.kl_div(input, label, reduction="none", log_target=log_target)
+    return losses.sum() / input.shape[0] if reduction == "batchmean" else _reduce(losses, reduction)
 
 
 @lifted

@@ -181,6 +181,12 @@ def _window(x: Any, kernel_size: Any, stride: Any, padding: Any, axes: int) -> A
     return kernel, by, pads(padding, x, kernel, by, (1,) * axes)
 
 
+def _with_places(made: Any, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Greatest values and their places in each plane, as int32."""
+    values, places = made
+    return _back(values, last), _back(places.int(), last)
+
+
 def _make_max(axes: int, default: str) -> Callable[..., Any]:
     @lifted
     def max_pool(
@@ -202,7 +208,7 @@ def _make_max(axes: int, default: str) -> Callable[..., Any]:
                 raise NotSupportedError("max pooling with return_mask and unequal or wide padding")
             x, even = F.pad(x, _flat(pairs), value=float("-inf")), (0,) * axes
         made = _MAX[axes - 1](x, kernel, by, even, 1, ceil_mode, return_mask)
-        return tuple(_back(part, last) for part in made) if return_mask else _back(made, last)
+        return _with_places(made, last) if return_mask else _back(made, last)
 
     max_pool.__name__ = max_pool.__qualname__ = f"max_pool{axes}d"
     max_pool.__doc__ = f"The greatest value of each window over {axes} axes."
@@ -225,9 +231,15 @@ def _make_avg(axes: int, default: str) -> Callable[..., Any]:
         x = _first(x, last)
         kernel, by, pairs = _window(x, kernel_size, stride, padding, axes)
         even = tuple(a for a, b in pairs)
-        if any(a != b or 2 * a > k for (a, b), k in zip(pairs, kernel, strict=True)):
-            raise NotSupportedError("average pooling with unequal padding, or padding beyond half the window")
         more = {} if axes == 1 else {"divisor_override": divisor_override}
+        if any(a != b or 2 * a > k for (a, b), k in zip(pairs, kernel, strict=True)):
+            wide = F.pad(x, _flat(pairs))
+            made = _AVG[axes - 1](wide, kernel, by, 0, ceil_mode, True, **more)
+            if exclusive and divisor_override is None:
+                made = made / _AVG[axes - 1](
+                    F.pad(torch.ones_like(x), _flat(pairs)), kernel, by, 0, ceil_mode, True
+                )
+            return _back(made, last)
         return _back(_AVG[axes - 1](x, kernel, by, even, ceil_mode, not exclusive, **more), last)
 
     @lifted
@@ -280,7 +292,7 @@ def _make_adaptive(kind: str, axes: int, default: str) -> Callable[..., Any]:
         function = _ADAPTIVE[kind][axes - 1]
         if not return_mask:
             return _back(function(x, sizes), last)
-        return tuple(_back(part, last) for part in function(x, sizes, return_indices=True))
+        return _with_places(function(x, sizes, return_indices=True), last)
 
     pool.__name__ = pool.__qualname__ = f"adaptive_{kind}_pool{axes}d"
     pool.__doc__ = f"Pooling ({kind}) to a given size over {axes} axes."

@@ -19,7 +19,8 @@ FLOORS = [
     {"freshpot.convert", "freshpot.viz"},
     {"caffe", "caffe2", "freshpot.paddle", "freshpot.torch", "freshpot.torchvision"},
     {"freshpot.legacy"},
-    {"freshpot.testing", "freshpot.cli", "freshpot.__main__"},
+    {"freshpot.testing", "freshpot.bench"},
+    {"freshpot.cli", "freshpot.__main__"},
 ]
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 HEIGHT["freshpot"] = 0

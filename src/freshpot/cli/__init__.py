@@ -14,7 +14,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from types import ModuleType
 
 from freshpot.errors import FreshpotError
@@ -26,6 +25,7 @@ COMMANDS = {
     "mnist": "train LeNet on MNIST, watch it learn, look inside, save, load, predict",
     "data": "make data sets: MNIST as IDX files, LMDB or minidb",
     "run": "run a legacy program as it stands: .py, .ipynb, Markdown or reStructuredText",
+    "bench": "measure freshpot beside PyTorch and the originals, write a table and a plot",
     "ops": "the catalogue of operators",
     "conformance": "compare operators and programs with what the originals computed",
 }
@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="freshpot", description="Run Caffe and Caffe2 programs, nets and models on today's Python."
     )
-    parser.add_argument("--version", action="version", version=f"freshpot {_version()}")
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     asked = next((word for word in arguments if not word.startswith("-")), None)
     modules: dict[str, ModuleType] = {}
@@ -80,7 +80,20 @@ def _available() -> dict[str, str]:
     return {name: text for name, text in COMMANDS.items() if importlib.util.find_spec(f"{__name__}.{name}")}
 
 
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes longer than the rest of ``--help``."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"freshpot {_version()}")
+        parser.exit()
+
+
 def _version() -> str:
+    from importlib import metadata
+
     try:
         return metadata.version("freshpot")
     except metadata.PackageNotFoundError:

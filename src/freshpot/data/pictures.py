@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from freshpot.errors import FormatError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["read_picture"]
 
@@ -32,6 +35,8 @@ def read_picture(path: str | os.PathLike[str], color: bool = True) -> FloatArray
         OSError: the file cannot be read.
         FormatError: it is no image that Pillow knows, or one that is broken or too large.
     """
+    from PIL import Image  # imported late: `import caffe` needs none of it
+
     with open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:

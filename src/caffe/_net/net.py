@@ -19,6 +19,8 @@ from caffe._net.site import Site
 from caffe._net.splits import insert_splits
 from caffe.proto import caffe_pb2
 from freshpot.engine import Plan, Workspace
+from freshpot.engine.blob import Blob as Cell
+from freshpot.engine.prediction import PredictionPlan
 from freshpot.errors import (
     ArgumentError,
     ArityError,
@@ -421,6 +423,10 @@ class CaffeNet:
     def bound(self, ops: list[Op]) -> Plan:
         """Operators bound to the net's blobs, on its device."""
         return Plan(Net(self.name, ops, device=self.site.option), self.workspace)
+
+    def bound_for_inference(self, ops: list[Op], kept: Callable[[Cell], bool]) -> PredictionPlan:
+        """The same, where only the cells that are ``kept`` are looked at afterwards."""
+        return PredictionPlan(Net(self.name, ops, device=self.site.option), self.workspace, kept)
 
     def _call(self, calls: list[Callback], i: int) -> None:
         """Call the user's functions."""

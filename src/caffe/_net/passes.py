@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from caffe._net.blob import DIFF
+from caffe.proto import caffe_pb2
 from freshpot.engine import Plan
 from freshpot.engine.blob import Blob as Cell
+from freshpot.engine.prediction import PredictionPlan
 from freshpot.errors import NetError
 from freshpot.net import Op
 
@@ -29,7 +31,7 @@ class Stretch:
     #: the layer that each operator belongs to
     owners: list[int] = field(default_factory=list)
     is_host: bool = False
-    plan: Plan | None = None
+    plan: Plan | PredictionPlan | None = None
     #: what the layers were like when the plan was made
     key: Any = None
 
@@ -94,8 +96,16 @@ class Forward:
         numbers, stretch.layers, stretch.ops, stretch.owners = stretch.layers, [], [], []
         for i in numbers:
             stretch.add(i, self._net.layers[i].ops)
-        stretch.plan = self._net.bound(stretch.ops) if stretch.ops else None
+        stretch.plan = self._plan(stretch) if stretch.ops else None
         stretch.key = versions
+
+    def _plan(self, stretch: Stretch) -> Plan | PredictionPlan:
+        """The plan of a stretch; where no layer ever runs backwards, one that makes only the net's own blobs."""
+        net = self._net
+        if net.phase == caffe_pb2.TRAIN or any(net.layer_needs_backward) or len(stretch.layers) < 2:
+            return net.bound(stretch.ops)
+        cells = {id(blob.data_cell) for blob in net.blob_list}
+        return net.bound_for_inference(stretch.ops, lambda cell: id(cell) in cells)
 
 
 class Backward:

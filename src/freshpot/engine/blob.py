@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from freshpot.ops.exposure import note_views, same_memory
+
 if TYPE_CHECKING:
     from freshpot.engine.mirror import Mirror
 
@@ -162,6 +164,7 @@ def view_of(memory: torch.Tensor, views: list[weakref.ref[np.ndarray]]) -> np.nd
     if root is None:
         root = memory.numpy()
         views[:] = [weakref.ref(root)]
+    note_views(memory, views)
     return root.reshape(memory.shape)
 
 
@@ -205,13 +208,15 @@ class PinnedBlob(Blob):
 
     def reshape(self, dims: tuple[int, ...]) -> None:
         if self._memory.numel() == math.prod(dims):
-            self._memory = self._memory.reshape(dims)  # the same memory, so views of it stay true
+            old, self._memory = self._memory, self._memory.reshape(dims)
+            same_memory(old, self._memory)  # so views of it stay true
         else:
             self._memory, self._views = self._memory.new_zeros(dims), []
 
     def viewed_as(self, dims: tuple[int, ...]) -> Blob:
         made = Blob(self.name)
         made._pin(self._memory.view(dims))
+        same_memory(self._memory, made._memory)
         return made
 
     def share(self) -> np.ndarray:

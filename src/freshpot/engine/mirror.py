@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from freshpot.engine.blob import Blob, Deferred, PinnedBlob, view_of
+from freshpot.ops.exposure import note_views
 
 #: which side of a mirror is newer
 HOST, DEVICE, NEITHER = "host", "device", "neither"
@@ -198,6 +199,7 @@ def _come_home(blob: Blob) -> None:
     blob.__class__ = PinnedBlob
     blob._memory = host.view(shape)
     blob._views = mirror.views
+    note_views(blob._memory, mirror.views)
 
 
 def _go_away(blob: Blob, device: torch.device, mirrors: dict[int, Mirror]) -> None:

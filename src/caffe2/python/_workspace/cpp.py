@@ -17,6 +17,7 @@ from caffe2.python._workspace import nets, run_plan, state, values
 from freshpot.engine import Blob as EngineBlob
 from freshpot.engine import Plan
 from freshpot.engine import Workspace as EngineWorkspace
+from freshpot.engine.prediction import PredictionPlan
 from freshpot.errors import ArityError, DTypeError, MissingBlobError, near_matches
 from freshpot.ops.control.tensor_view import TensorView
 
@@ -189,7 +190,13 @@ class Predictor:
         self._net = nets.read_net(predict_net)
         for name in self._net.inputs:
             self._ws.create(name)
-        self._plan = Plan(self._net, self._ws)
+        outputs, parent = set(self._net.outputs), self._ws.parent
+
+        def seen(blob: EngineBlob) -> bool:
+            """True for outputs, and for blobs that the current workspace has too."""
+            return blob.name in outputs or (parent is not None and parent.find(blob.name) is blob)
+
+        self._plan = PredictionPlan(self._net, self._ws, seen)
 
     def run(self, inputs: Sequence[Any] | Mapping[str, Any]) -> list[np.ndarray]:
         """Run the net on arrays: in the order of its external inputs, or by name.

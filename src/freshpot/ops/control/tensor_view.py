@@ -14,6 +14,7 @@ import torch
 from freshpot.errors import DTypeError
 from freshpot.ops.copies import own_copy
 from freshpot.ops.dtypes import describe, torch_dtype
+from freshpot.ops.exposure import give_away, hand_out
 
 if TYPE_CHECKING:
     from freshpot.engine.blob import Blob
@@ -31,7 +32,9 @@ class TensorView:
     def data(self) -> np.ndarray:
         """The values, sharing memory with the blob (a copy if it is on a GPU). Empty blobs become float32."""
         value = self._value()
-        return value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
+        if isinstance(value, np.ndarray):
+            return value
+        return hand_out(value) if value.device.type == "cpu" else value.detach().cpu().numpy()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,7 +80,7 @@ class TensorView:
         value = self._value()
         if not isinstance(value, torch.Tensor):
             raise DTypeError(f"holds {describe(value)}, not a tensor of numbers.", blob=self._blob.name)
-        return value
+        return give_away(value)
 
     def move_to(self, device: torch.device) -> None:
         """Move the tensor to a device, if there is one and it is elsewhere."""

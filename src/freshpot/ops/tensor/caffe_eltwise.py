@@ -65,7 +65,8 @@ class Eltwise(Operator):
             for X in Xs[2:]:
                 torch.maximum(Y, X, out=Y)
             return Y
-        Y = torch.add(Xs[0] * self.factors[0], Xs[1], alpha=self.factors[1])
+        first = Xs[0] if self.factors[0] == 1 else Xs[0] * self.factors[0]
+        Y = torch.add(first, Xs[1], alpha=self.factors[1])
         for X, factor in zip(Xs[2:], self.factors[2:], strict=True):
             Y.add_(X, alpha=factor)
         return Y

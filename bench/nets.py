@@ -1,0 +1,175 @@
+"""Nets that benchmarks share, as Caffe prototxts, and the same nets for PyTorch and ONNX Runtime.
+
+SqueezeNet 1.1 (Iandola et al., arXiv 1602.07360), ResNet-50 (He et al., arXiv 1512.03385) and CaffeNet
+(Krizhevsky et al., 2012, as BVLC trained it), with random weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_HE = 'weight_filler { type: "msra" }'
+#: squeezed and expanded channels of SqueezeNet's fire modules; "pool": a pooling between them
+_FIRES: tuple[tuple[int, int] | str, ...] = (
+    *((16, 64), (16, 64), "pool"),
+    *((32, 128), (32, 128), "pool"),
+    *((48, 192), (48, 192), (64, 256), (64, 256)),
+)
+#: blocks and narrow channels of ResNet-50's stages
+_STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
+
+
+@dataclass
+class Text:
+    """Layers as prototxt text, and the blob that the last one made."""
+
+    train: bool
+    layers: list[str] = field(default_factory=list)
+    blob: str = "data"
+
+    def add(
+        self, name: str, type: str, more: str = "", bottom: str | list[str] | None = None, top: str = ""
+    ) -> str:
+        """Append a layer; its top is ``name`` unless said otherwise, its bottom the last blob."""
+        bottoms = [bottom or self.blob] if not isinstance(bottom, list) else bottom
+        self.blob = top or name
+        read = " ".join(f'bottom: "{b}"' for b in bottoms)
+        self.layers.append(f'layer {{ name: "{name}" type: "{type}" {read} top: "{self.blob}" {more} }}\n')
+        return self.blob
+
+    def conv(self, name: str, outputs: int, kernel: int, bottom: str | None = None, **args: int | str) -> str:
+        """A convolution."""
+        given = " ".join(f"{k}: {v}" for k, v in args.items())
+        more = f"convolution_param {{ num_output: {outputs} kernel_size: {kernel} {given} {_HE} }}"
+        return self.add(name, "Convolution", more, bottom)
+
+    def relu(self) -> None:
+        """A rectifier in place."""
+        self.add(f"{self.blob}_relu", "ReLU", top=self.blob)
+
+    def normal(self) -> None:
+        """Batch normalisation and scale in place, as nets trained with Caffe have them."""
+        self.add(f"{self.blob}_bn", "BatchNorm", top=self.blob)
+        self.add(f"{self.blob}_scale", "Scale", "scale_param { bias_term: true }", top=self.blob)
+
+    def pool(self, name: str, method: str, kernel: int, stride: int, pad: int = 0) -> None:
+        """Pooling."""
+        more = f"pooling_param {{ pool: {method} kernel_size: {kernel} stride: {stride} pad: {pad} }}"
+        self.add(name, "Pooling", more)
+
+    def global_pool(self, name: str) -> None:
+        """The mean of each channel."""
+        self.add(name, "Pooling", "pooling_param { pool: AVE global_pooling: true }")
+
+    def fc(self, name: str, outputs: int) -> None:
+        """A fully connected layer."""
+        filler = 'weight_filler { type: "gaussian" std: 0.01 }'
+        self.add(name, "InnerProduct", f"inner_product_param {{ num_output: {outputs} {filler} }}")
+
+    def text(self, name: str, batch: int, size: int) -> str:
+        """The prototxt: fed through ``data``, ending in ``prob``; to train, from memory, ending in ``loss``."""
+        if self.train:
+            head = (
+                'layer { name: "data" type: "MemoryData" top: "data" top: "label" memory_data_param '
+                f"{{ batch_size: {batch} channels: 3 height: {size} width: {size} }} }}\n"
+            )
+            self.add("loss", "SoftmaxWithLoss", bottom=[self.blob, "label"])
+        else:
+            shape = " ".join(f"dim: {n}" for n in (batch, 3, size, size))
+            head = (
+                f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {shape} }} }} }}\n'
+            )
+            self.add("prob", "Softmax")
+        return f'name: "{name}"\n{head}{"".join(self.layers)}'
+
+
+def squeezenet(batch: int, train: bool = False) -> str:
+    """SqueezeNet 1.1: data (N, 3, 227, 227) to 1000 classes."""
+    net = Text(train)
+    net.conv("conv1", 64, 3, stride=2)
+    net.relu()
+    net.pool("pool1", "MAX", 3, 2)
+    number = 2
+    for entry in _FIRES:
+        if isinstance(entry, str):
+            net.pool(f"pool{number - 1}", "MAX", 3, 2)
+            continue
+        name = f"fire{number}"
+        small = net.conv(f"{name}/squeeze1x1", entry[0], 1)
+        net.relu()
+        parts = []
+        for kernel in (1, 3):
+            parts.append(
+                net.conv(f"{name}/expand{kernel}x{kernel}", entry[1], kernel, small, pad=kernel // 2)
+            )
+            net.relu()
+        net.add(f"{name}/concat", "Concat", bottom=parts)
+        number += 1
+    net.conv("conv10", 1000, 1)
+    net.relu()
+    net.global_pool("pool10")
+    return net.text("SqueezeNet 1.1", batch, 227)
+
+
+def resnet50(batch: int, train: bool = False) -> str:
+    """ResNet-50: data (N, 3, 224, 224) to 1000 classes; the stride is in the first 1 x 1 convolution, as in Caffe's."""
+    net = Text(train)
+    net.conv("conv1", 64, 7, stride=2, pad=3, bias_term="false")
+    net.normal()
+    net.relu()
+    net.pool("pool1", "MAX", 3, 2)
+    for stage, (blocks, narrow) in enumerate(_STAGES, 2):
+        for block in range(blocks):
+            _block(
+                net, f"res{stage}{'abcdef'[block]}", narrow, 2 if stage > 2 and not block else 1, not block
+            )
+    net.global_pool("pool5")
+    net.fc("fc1000", 1000)
+    return net.text("ResNet-50", batch, 224)
+
+
+def _block(net: Text, name: str, narrow: int, stride: int, changes: bool) -> None:
+    start = net.blob
+    short = start
+    if changes:
+        short = net.conv(f"{name}_branch1", 4 * narrow, 1, stride=stride, bias_term="false")
+        net.normal()
+    for part, (outputs, kernel, step) in zip(
+        "abc", ((narrow, 1, stride), (narrow, 3, 1), (4 * narrow, 1, 1)), strict=True
+    ):
+        source = start if part == "a" else net.blob
+        net.conv(
+            f"{name}_branch2{part}", outputs, kernel, source, stride=step, pad=kernel // 2, bias_term="false"
+        )
+        net.normal()
+        if part != "c":
+            net.relu()
+    net.add(name, "Eltwise", bottom=[short, net.blob])
+    net.relu()
+
+
+def caffenet(batch: int, train: bool = False) -> str:
+    """CaffeNet: data (N, 3, 227, 227) to 1000 classes."""
+    net = Text(train)
+    norm = "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }"
+    net.conv("conv1", 96, 11, stride=4)
+    net.relu()
+    net.pool("pool1", "MAX", 3, 2)
+    net.add("norm1", "LRN", norm)
+    net.conv("conv2", 256, 5, pad=2, group=2)
+    net.relu()
+    net.pool("pool2", "MAX", 3, 2)
+    net.add("norm2", "LRN", norm)
+    for number, outputs, groups in ((3, 384, 1), (4, 384, 2), (5, 256, 2)):
+        net.conv(f"conv{number}", outputs, 3, pad=1, group=groups)
+        net.relu()
+    net.pool("pool5", "MAX", 3, 2)
+    for number in (6, 7):
+        net.fc(f"fc{number}", 4096)
+        net.relu()
+        net.add(f"drop{number}", "Dropout", "dropout_param { dropout_ratio: 0.5 }", top=net.blob)
+    net.fc("fc8", 1000)
+    return net.text("CaffeNet", batch, 227)
+
+
+NETS = {"squeezenet": squeezenet, "resnet50": resnet50, "caffenet": caffenet}

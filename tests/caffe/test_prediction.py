@@ -1,0 +1,151 @@
+"""Nets in the test phase join operators: every blob still reads as layer by layer, and all may be changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+
+_NET = """
+name: "blocks"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.3 }
+    bias_filler { type: "constant" value: 0.2 } } }
+layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }
+layer { name: "scale1" type: "Scale" bottom: "conv1" top: "conv1" scale_param { bias_term: true
+    filler { type: "uniform" min: 0.5 max: 2 } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "gaussian" std: 0.5 } } }
+layer { name: "relu2" type: "ReLU" bottom: "conv2" top: "relu2" }
+layer { name: "sum" type: "Eltwise" bottom: "conv1" bottom: "relu2" top: "sum" }
+layer { name: "drop" type: "Dropout" bottom: "sum" top: "sum" }
+layer { name: "left" type: "Convolution" bottom: "sum" top: "left"
+  convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "gaussian" std: 0.5 } } }
+layer { name: "right" type: "Convolution" bottom: "sum" top: "right"
+  convolution_param { num_output: 2 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.5 } } }
+layer { name: "both" type: "Concat" bottom: "left" bottom: "right" top: "both" }
+layer { name: "last" type: "Convolution" bottom: "both" top: "last"
+  convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "gaussian" std: 0.5 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "last" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> tuple[caffe.Net, caffe.Net]:
+    """Two nets with the same parameters: one that joins operators, one that does not."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(_NET)
+    joined, single = (caffe.Net(str(path), caffe.TEST) for _ in range(2))
+    rng = np.random.default_rng(0)
+    for name, blobs in joined.params.items():
+        for k, blob in enumerate(blobs):
+            if name == "bn1":
+                blob.data[...] = rng.random(blob.data.shape) + 0.5
+            single.params[name][k].data[...] = blob.data
+    single.after_forward(lambda layer: None)  # somebody who looks between layers
+    return joined, single
+
+
+def images(seed: int, batch: int = 2) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((batch, 3, 8, 8)).astype(np.float32)
+
+
+def same(joined: caffe.Net, single: caffe.Net) -> None:
+    """Every blob of the two nets is the same."""
+    for name in joined.blobs:
+        found, wanted = joined.blobs[name].data, single.blobs[name].data
+        np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+def test_every_blob_is_as_layer_by_layer(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    for seed in range(3):
+        for net in nets:
+            net.forward(data=images(seed))
+        same(*nets)
+
+
+def test_blobs_that_are_looked_at_late_are_of_the_last_run(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    for seed in range(3):
+        for net in nets:
+            net.forward(data=images(seed))
+            net.blobs["data"].data[...] = 7  # too late for this run
+            net.params["conv2"][0].data[...] *= 1.5
+            net.params["last"][0].data[...] *= 0.5
+    same(*nets)
+
+
+@pytest.mark.parametrize("name", ["data", "conv1", "conv2", "relu2", "sum", "left", "right", "both"])
+def test_a_blob_that_is_written_to_is_read(name: str, nets: tuple[caffe.Net, caffe.Net]) -> None:
+    reader = {"conv1": "conv2", "conv2": "relu2", "relu2": "sum", "sum": "left", "both": "last"}
+    start = reader.get(name, "both" if name != "data" else "conv1")
+    for seed in range(2):
+        for net in nets:
+            net.forward(data=images(seed))
+            net.blobs[name].data[0] = 0.25
+            net.forward(start=start)
+        same(*nets)
+
+
+def test_layers_in_place_run_again_on_what_is_there(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    for net in nets:
+        net.forward(data=images(1))
+        net.forward(data=images(2))
+        net.forward(start="scale1", end="relu1")  # scales what was scaled before
+    same(*nets)
+
+
+def test_a_pass_to_a_layer_shows_that_layer(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    for net in nets:
+        net.forward(data=images(1))
+        net.forward(end="bn1", data=images(2))
+    same(*nets)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "bn1", "scale1", "conv2", "last"])
+def test_parameters_may_be_changed_through_views(layer: str, nets: tuple[caffe.Net, caffe.Net]) -> None:
+    held = [net.params[layer][0].data for net in nets]
+    for factor in (2.0, 0.5, 3.0):
+        for net, view in zip(nets, held, strict=True):
+            view *= factor
+            net.forward(data=images(1))
+        same(*nets)
+    del held
+    for net in nets:
+        net.params[layer][0].data[...] += 0.5
+        net.forward(data=images(2))
+    same(*nets)
+
+
+def test_callbacks_between_layers_see_single_layers(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    for net in nets:
+        net.forward(data=images(1))
+        seen: list[int] = []
+        net.after_forward(seen.append)
+        net.forward(data=images(2))
+        assert seen == list(range(len(net.layers)))
+    same(*nets)
+
+
+def test_batches_change_their_size(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    for batch in (2, 1, 5, 2):
+        for net in nets:
+            net.blobs["data"].reshape(batch, 3, 8, 8)
+            net.forward(data=images(batch, batch))
+        same(*nets)
+
+
+def test_another_nets_parameters(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    joined, single = nets
+    joined.forward(data=images(0))
+    joined.share_with(single)
+    single.params["conv1"][0].data[...] *= 1.5
+    for net in nets:
+        net.forward(data=images(1))
+    same(joined, single)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,6 @@ TEXTS = {
         ([(3, "print(1)")], 0, 1, 0),
     ),
     "literal block": ("a.rst", "Then::\n\n    x = f(1)\n\nend\n", ([(3, "x = f(1)")], 0, 0, 0)),
-    "no code": ("a.md", "only text\n", ([], 0, 0, 0)),
 }
 
 
@@ -139,6 +139,26 @@ BAD = {
     "not UTF-8": ("a.md", b"one\n\xff\xfe\n", "line 2: is not text in utf-8: byte 0xff"),
     "zero byte": ("a.py", b"x = 1\n\0", "line 2: is not text: it holds a zero byte"),
     "unknown encoding": ("a.py", b"# coding: klingon\n", "the encoding 'klingon'"),
+    "an encoding of no text": ("a.py", b"# coding: rot13\n", "the encoding 'rot13'"),
+    "an encoding that fails": ("a.py", b"# coding: undefined\nx = 1\n", "is not text in 'undefined'"),
+    "binary": ("a.md", b"\x89PNG\r\n\x1a\n\x00", "line 1: is not text in utf-8: byte 0x89"),
+    "empty": ("a.py", b"", "is empty: there is nothing to run"),
+    "empty lines": ("a.py", b"\n  \n", "is empty: there is nothing to run"),
+    "empty notebook": ("a.ipynb", b"", "is not a notebook: not JSON"),
+    "notebook without code": (
+        "a.ipynb",
+        b'{"cells": [{"cell_type": "markdown", "source": "x"}, {"cell_type": "code", "source": []}]}',
+        "has no code cell with anything in it",
+    ),
+    "a format to come": (
+        "a.ipynb",
+        b'{"cells": [], "nbformat": 5}',
+        "a notebook of format 5; known are 2 to 4",
+    ),
+    "a format that is none": ("a.ipynb", b'{"cells": [], "nbformat": "4"}', "a notebook of format 4; known"),
+    "text without code": ("a.md", b"# Title\n\nwords\n\n    more words\n", "has no Python in it: no fenced"),
+    "empty text": ("a.md", b"", "has no Python in it"),
+    "rst without code": ("a.rst", b"Title\n=====\n\n.. code:: bash\n\n    ls\n", "no '.. code:: python'"),
     "unknown ending": ("a.exe", b"MZ", "cannot tell what '.exe' is"),
 }
 
@@ -151,6 +171,29 @@ def test_bad_files(name: str, tmp_path: Path) -> None:
         read_document(tmp_path / file)
     assert message in str(caught.value)
     assert file in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.ipynb", "a", "a.py"])
+def test_folders(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(FormatError, match="is a folder; name the program in it"):
+        read_document(tmp_path / name)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """Reading a pipe that nobody writes to would never end."""
+    os.mkfifo(tmp_path / "a.py")
+    with pytest.raises(FormatError, match="is no regular file"):
+        read_document(tmp_path / "a.py")
+
+
+def test_a_large_notebook(tmp_path: Path) -> None:
+    """Pictures of 20 MB between 400 cells: the lines of all cells are found in time."""
+    picture = {"output_type": "display_data", "data": {"image/png": ["x" * 50_000]}}
+    cells = [code(*[f"a{k}_{i} = {i}\n" for i in range(10)]) | {"outputs": [picture]} for k in range(400)]
+    document = read(tmp_path, "a.ipynb", json.dumps(notebook(*cells), indent=1))
+    assert len(document.cells) == 400
+    assert all(cell.exact for cell in document.cells)
 
 
 def test_other_languages_are_refused(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from freshpot.errors import NotSupportedError
+from freshpot.errors import DataError, NotSupportedError
 from freshpot.legacy.magics import cell_magic, translate
 from freshpot.legacy.notes import Notes
 from freshpot.legacy.overlay import Overlay
+from freshpot.legacy.routes import Routes
 from freshpot.legacy.shell import Shell
 
 LINES = {
@@ -60,7 +61,7 @@ def shell(tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch) -> Shel
 def make(folder: Path, notes: Notes, patch: pytest.MonkeyPatch, **names: Any) -> Shell:
     patch.chdir(folder)
     overlay = Overlay(folder / "overlay", lambda name, place: False, notes)
-    return Shell(names, notes, overlay, allowed=bool(names.pop("allowed", False)))
+    return Shell(names, notes, overlay, Routes(notes), allowed=bool(names.pop("allowed", False)))
 
 
 def test_cat(shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,3 +121,24 @@ def test_magics(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_unknown_magic(shell: Shell) -> None:
     with pytest.raises(NotSupportedError, match="the magic %lprun is not supported"):
         shell.magic("lprun", "f")
+
+
+def test_endless_output_of_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As a value it is refused; printed, it comes as it is made."""
+    monkeypatch.setattr("freshpot.legacy.shell.MOST_CAPTURED", 1 << 20)
+    shell = make(tmp_path, Notes(), monkeypatch, allowed=True)
+    with pytest.raises(DataError, match="printed more than 1 MiB"):
+        shell.run("yes", capture=True)
+    shell.run("yes | head -n 300000")
+    assert capfd.readouterr().out == "y\n" * 300_000
+
+
+@pytest.mark.parametrize("command", ["wget http://example.org/x", "curl", "wget 'http://x", "'", ""])
+def test_addresses_that_nobody_answers_need_leave(command: str, shell: Shell) -> None:
+    if not command:
+        shell.run(command)
+        return
+    with pytest.raises(NotSupportedError, match="add --allow-shell"):
+        shell.run(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,24 @@ ERRORS = {
         "from caffe2.python import workspace\nworkspace.FetchBlob('no')",
         "line 3: MissingBlobError: ",
     ),
+    "endless recursion": (
+        "def f(n):\n    return f(n + 1)\n\nf(0)",
+        "line 3: RecursionError: maximum recursion",
+    ),
+    "an endless list": ("x = [0] * 10 ** 18", "line 2: MemoryError"),
+    "nested too deeply": ("(" * 5000 + ")" * 5000, "line 2: SyntaxError: "),
+    "sys.exit": ("import sys\nsys.exit(3)", "line 3: SystemExit: 3"),
+    "sys.exit with words": ("import sys\nsys.exit('no data')", "line 3: SystemExit: no data"),
+    "os._exit": ("import os\nos._exit(4)", "line 3: SystemExit: 4"),
+    "an error of its own": ("class E(Exception): pass\nraise E", "line 3: E"),
+    "an error that cannot be shown": (
+        "class E(Exception):\n    def __str__(self): 1 / 0\nraise E()",
+        "line 4: E: (an error that cannot be shown)",
+    ),
+    "a notebook to run": (
+        "%run a.ipynb",
+        "line 2: NotSupportedError: %run a.ipynb: freshpot runs Python files",
+    ),
 }
 
 
@@ -137,6 +156,87 @@ def test_wrong_use(arguments: list[str], message: str, capsys: Capture) -> None:
     write("a.py", "x = 1\n")
     assert main(["run", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+# ---- ends ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "end", ["import sys; sys.exit()", "import os; os._exit(0)", "quit()", "raise SystemExit(0)"]
+)
+def test_a_program_that_ends_itself(end: str, capsys: Capture) -> None:
+    """What follows is not run, and that is no success; a script that ends itself at its end is one."""
+    assert main(["run", write("a.md", markdown("x = 1", end, "x = 2")), "--keep-going"]) == 1
+    out = capsys.readouterr().out
+    assert [row[2] for row in table(out)] == ["ok", "ok", "not run"]
+    assert "line 6: the program ended itself here" in out
+    assert main(["run", write("a.py", end)]) == 0
+    assert "ended itself" not in capsys.readouterr().out
+
+
+def test_processes_of_the_program_end_as_they_like() -> None:
+    text = (
+        "import os\npid = os.fork()\nif not pid:\n    os._exit(7)\nassert os.waitpid(pid, 0)[1] >> 8 == 7\n"
+    )
+    assert main(["run", write("a.py", text)]) == 0
+
+
+def test_interrupted(capsys: Capture) -> None:
+    """The table is there all the same, and nothing more is run."""
+    cells = ["x = 1", "def f():\n    raise KeyboardInterrupt\n\nf()", "print('more')"]
+    assert main(["run", "--keep-going", write("a.md", markdown(*cells))]) == 130
+    out = capsys.readouterr().out
+    assert table(out)[1:] == [["2", "6", "failed", "line 7: KeyboardInterrupt"], ["3", "13", "not run", ""]]
+    assert "1 of 3 cells ran" in out
+
+
+def test_endless_output_can_be_interrupted() -> None:
+    """By Ctrl-C, in a process of its own, whose output nobody keeps."""
+    file = write("a.py", "import itertools\nfor i in itertools.count():\n    print(i, flush=True)\n")
+    command = [sys.executable, "-m", "freshpot", "run", file]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        process.send_signal(signal.SIGINT)
+        last = process.stdout.read()[-300:]
+    assert process.returncode == 130
+    assert "KeyboardInterrupt" in last
+    assert "0 of 1 cells ran" in last
+
+
+def test_a_reader_that_goes_away() -> None:
+    """``freshpot run … | head``: the program stops, without a word."""
+    file = write("a.py", "while True:\n    print('x' * 1000)\n")
+    command = f"'{sys.executable}' -m freshpot run {file} | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "x" * 1000 + "\n"
+    assert "Traceback" not in done.stderr
+
+
+# ---- figures -------------------------------------------------------------------------------------------
+def test_a_folder_for_figures_that_is_none(capsys: Capture) -> None:
+    """Said before the program runs."""
+    Path("taken").write_text("mine")
+    file = write("a.md", markdown("open('made', 'w')"))
+    assert main(["run", "--out", "taken/shown", file]) == 2
+    assert "taken is no folder" in capsys.readouterr().err
+    assert not Path("made").exists()
+
+
+def test_a_folder_for_figures_that_is_not_writable(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main(["run", "--out", "shown", write("a.md", markdown("x = 1"))]) == 2
+    assert "is not writable" in capsys.readouterr().err
+
+
+def test_a_figure_that_cannot_be_saved(capsys: Capture) -> None:
+    Path("freshpot-run").write_text("mine")
+    file = write("a.md", markdown("from matplotlib import pyplot as plt\nplt.plot([1])\nplt.show()", "x = 1"))
+    assert main(["run", "--keep-going", file]) == 1
+    (first, second) = table(capsys.readouterr().out)
+    assert first[3].startswith("line 4: DataError: cannot save the figure ")
+    assert "freshpot-run/a/cell01-1.png: " in first[3]
+    assert first[3].endswith("Name another folder with --out.")
+    assert second[2] == "ok"
+    assert Path("freshpot-run").read_text() == "mine"
 
 
 def test_figures_are_saved(capsys: Capture) -> None:

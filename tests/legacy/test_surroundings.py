@@ -18,12 +18,14 @@ import numpy as np
 import pytest
 import requests
 
-from freshpot.legacy import pictures, scikit_image
+from freshpot.legacy import ipython, pictures, scikit_image
 from freshpot.legacy.binding import NoModuleError, bound
 from freshpot.legacy.notes import Notes
 from freshpot.legacy.overlay import Overlay
 from freshpot.legacy.routes import Routes
 from freshpot.legacy.standins import StandIns
+
+NOTEBOOK = ipython.Notebook(lambda value: False, print, print, {})
 
 
 @pytest.fixture
@@ -167,7 +169,7 @@ def test_other_addresses_are_not_touched(routes: Routes, notes: Notes, tmp_path:
 # ---- modules -------------------------------------------------------------------------------------------
 @pytest.fixture
 def names(notes: Notes) -> Iterator[None]:
-    with bound(lambda value: False, notes, dialect=None, python2=True):
+    with bound(NOTEBOOK, notes, dialect=None, python2=True):
         yield
 
 
@@ -211,16 +213,16 @@ def test_a_dialect_is_ours_whatever_is_there(notes: Notes, monkeypatch: pytest.M
     real = ModuleType("paddle")
     monkeypatch.setitem(sys.modules, "paddle", real)
     monkeypatch.setattr("freshpot.legacy.binding.DIALECTS", {"paddle": ("freshpot.formats",)})
-    with bound(lambda value: False, notes, dialect=None, python2=False):
+    with bound(NOTEBOOK, notes, dialect=None, python2=False):
         assert importlib.import_module("paddle") is real
-    with bound(lambda value: False, notes, dialect="paddle", python2=False):
+    with bound(NOTEBOOK, notes, dialect="paddle", python2=False):
         assert importlib.import_module("paddle").__name__ == "freshpot.formats"
     assert sys.modules["paddle"] is real
 
 
 def test_nothing_is_left_behind(notes: Notes) -> None:
     before = set(sys.modules), list(sys.meta_path)
-    with bound(lambda value: False, notes, dialect="caffe2", python2=True):
+    with bound(NOTEBOOK, notes, dialect="caffe2", python2=True):
         exec("import StringIO, urllib2, helpers")
     after = set(sys.modules), list(sys.meta_path)
     assert after[1] == before[1]

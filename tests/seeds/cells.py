@@ -60,7 +60,7 @@ def run_cells(cells: list[Cell], **names: Any) -> Run:
 @contextlib.contextmanager
 def _ipython(shown: list[bytes]) -> Iterator[None]:
     """``from IPython import display`` for the time of a run; images are kept in ``shown``."""
-    stand_ins = ipython.modules(lambda value: False)
+    stand_ins = ipython.modules(ipython.Notebook(lambda value: False, print, print, {}))
     stand_ins["IPython.display"].Image = lambda data, **_: shown.append(data)
     before = {name: sys.modules.get(name) for name in stand_ins}
     sys.modules.update(stand_ins)

@@ -68,7 +68,11 @@ def _run(arguments: list[str]) -> int:
             modules[name].add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=help_line)
-    args = parser.parse_args(arguments)
+    rest: list[str] = []
+    if asked == "run" and "--" in arguments:  # what stands behind it is the program's
+        cut = arguments.index("--")
+        arguments, rest = arguments[:cut], arguments[cut + 1 :]
+    args = parser.parse_args(arguments, argparse.Namespace(program_arguments=rest))
     if args.command is None:
         parser.print_help()
         return 2

@@ -6,6 +6,7 @@ The program runs with the rights of whoever starts it, as ``python FILE`` would;
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,12 @@ def add_parser(subparsers: Any) -> None:
         metavar="N",
         help="stop each training after N steps; the table says that it was done",
     )
+    parser.epilog = "Words behind '--' are the program's own: sys.argv[1:]."
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the file or write it anew; 0 if every cell ran, 1 if one did not."""
+    """Run the file or write it anew; 0 if every cell ran, 1 if one did not, 130 if Ctrl-C ended it."""
     from freshpot.legacy.cells import read_document
     from freshpot.legacy.report import format_table
     from freshpot.legacy.runner import Options
@@ -66,7 +68,22 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.to}: {len(document.cells)} cells")
         return 0
     folder = (args.out or Path("freshpot-run") / args.file.stem).resolve()
-    options = Options(folder, args.keep_going, args.dialect, args.allow_shell, args.quick)
+    if args.out is not None:
+        _check_writable(folder)
+    options = Options(
+        folder, args.keep_going, args.dialect, args.allow_shell, args.quick, tuple(args.program_arguments)
+    )
     result = run_document(document, options)
     print("\n" + format_table(result))
+    if result.interrupted:
+        return 130
     return 0 if result.passed else 1
+
+
+def _check_writable(folder: Path) -> None:
+    """Complain before the program runs, not when it shows its first figure."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    if not place.is_dir():
+        raise ArgumentError(f"--out {folder}: {place} is no folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ArgumentError(f"--out {folder}: {place} is not writable.")

@@ -11,11 +11,13 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-import urllib
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import freshpot
 from freshpot.legacy import ipython, old_modules, scikit_image
 from freshpot.legacy.notes import Notes
 
@@ -38,10 +40,10 @@ class NoModuleError(ModuleNotFoundError):
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Last in the chain: knows what to give for names that nobody else has."""
 
-    def __init__(self, show: Callable[[Any], bool], notes: Notes) -> None:
+    def __init__(self, notebook: ipython.Notebook, notes: Notes) -> None:
         self._notes = notes
         self._groups: dict[str, Callable[[], dict[str, ModuleType]]] = {
-            "IPython": lambda: ipython.modules(show),
+            "IPython": lambda: ipython.modules(notebook),
             "skimage": scikit_image.modules,
             "helpers": _helpers,
         }
@@ -88,13 +90,21 @@ def _alias(name: str, module: ModuleType) -> importlib.machinery.ModuleSpec:
     return importlib.machinery.ModuleSpec(name, _Alias(module), is_package=hasattr(module, "__path__"))
 
 
-class _Submodules(importlib.abc.MetaPathFinder):
-    """First in the chain: ``paddle.nn`` is our package's own ``nn``, not a second copy of its file."""
+class _First(importlib.abc.MetaPathFinder):
+    """First in the chain: ``caffe`` and ``caffe2`` are ours even where an old checkout is put on ``sys.path``,
+    and ``paddle.nn`` is our package's own ``nn``, not a second copy of its file.
+    """
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._folder = [str(Path(freshpot.__file__).resolve().parents[1])]
 
     def find_spec(
         self, name: str, path: Any = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
         root, _, rest = name.partition(".")
+        if name in ("caffe", "caffe2"):
+            return self._own(name)
         ours = getattr(sys.modules.get(root), "__name__", root)
         if root not in _OURS or not rest or ours == root:
             return None
@@ -102,6 +112,13 @@ class _Submodules(importlib.abc.MetaPathFinder):
             return _alias(name, importlib.import_module(f"{ours}.{rest}"))
         except ModuleNotFoundError:
             return None
+
+    def _own(self, name: str) -> importlib.machinery.ModuleSpec | None:
+        spec = importlib.machinery.PathFinder.find_spec(name, self._folder)
+        other = importlib.machinery.PathFinder.find_spec(name)
+        if spec is not None and other is not None and other.origin != spec.origin:
+            self._notes.add(f"{name}: freshpot's, not the one in {other.origin or 'sys.path'}")
+        return spec
 
 
 def _ours(name: str) -> ModuleType:
@@ -138,21 +155,25 @@ def _force(dialect: str) -> None:
 
 
 @contextlib.contextmanager
-def bound(show: Callable[[Any], bool], notes: Notes, *, dialect: str | None, python2: bool) -> Iterator[None]:
+def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, python2: bool) -> Iterator[None]:
     """Serve the names for a time; modules loaded meanwhile under foreign names are forgotten afterwards.
 
     Args:
-        show: shows a picture, or says False.
+        notebook: shows pictures, does magics.
         dialect: ours at once, whatever is installed.
-        python2: give today's ``urllib`` the functions that Python 2's had.
+        python2: give today's ``urllib``, ``sys`` … the functions that Python 2's had.
     """
-    finder = _Finder(show, notes)
+    finder = _Finder(notebook, notes)
     before = dict(sys.modules)
-    added = {
-        name: value for name, value in old_modules.URLLIB.items() if python2 and not hasattr(urllib, name)
-    }
-    vars(urllib).update(added)
-    first = _Submodules()
+    added = [
+        (module, name, value)
+        for module, names in old_modules.GONE
+        for name, value in names.items()
+        if (python2 or module is time) and not hasattr(module, name)
+    ]
+    for module, name, value in added:
+        setattr(module, name, value)
+    first = _First(notes)
     sys.meta_path.append(finder)
     sys.meta_path.insert(0, first)
     try:
@@ -162,8 +183,8 @@ def bound(show: Callable[[Any], bool], notes: Notes, *, dialect: str | None, pyt
     finally:
         sys.meta_path.remove(finder)
         sys.meta_path.remove(first)
-        for name in added:
-            delattr(urllib, name)
+        for module, name, _ in added:
+            delattr(module, name)
         foreign = {*old_modules.renamed, *finder._groups, *_OURS}
         for name in [n for n in sys.modules if n.partition(".")[0] in foreign]:
             if name in before:

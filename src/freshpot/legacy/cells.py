@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,25 +99,42 @@ def read_document(path: Path) -> Document:
     """The cells of a file; its ending tells the form (``.py .ipynb .md .markdown .rst .txt``).
 
     Raises:
-        FormatError: not text in UTF-8, too large, or not what its ending says.
+        FormatError: not text in UTF-8, too large, not what its ending says, or without any code.
+        NotSupportedError: a notebook in another language.
         OSError: the file cannot be read.
     """
+    form = _FORMS.get(path.suffix.lower())
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise FormatError("is a folder; name the program in it", path=path)
+    if not stat.S_ISREG(mode):
+        raise FormatError("is no regular file", path=path)
+    if form is None:
+        raise FormatError(
+            f"cannot tell what '{path.suffix}' is; known are {', '.join(_FORMS)}. Rename the file.", path=path
+        )
+    document = _document(path, form, _read_text(path))
+    if not any(cell.source.strip() for cell in document.cells):
+        raise FormatError(_NO_CODE[form], path=path)
+    return document
+
+
+def _document(path: Path, form: str, text: str) -> Document:
     from freshpot.legacy import markdown, notebook, rst
 
-    text = _read_text(path)
-    form = _FORMS.get(path.suffix.lower())
     if form == "python":
         return Document(path, form, (Cell(path, 1, text),))
     if form == "notebook":
         return notebook.read(path, text)
-    if form == "rst":
-        return classify(path, form, rst.blocks(text))
-    if form == "markdown":
-        return classify(path, form, markdown.blocks(text))
-    raise FormatError(
-        f"cannot tell what '{path.suffix}' is; known are {', '.join(_FORMS)}. Rename the file.", path=path
-    )
+    return classify(path, form, (rst if form == "rst" else markdown).blocks(text))
 
+
+_NO_CODE = {
+    "python": "is empty: there is nothing to run",
+    "notebook": "has no code cell with anything in it: there is nothing to run",
+    "markdown": "has no Python in it: no fenced and no indented block is code",
+    "rst": "has no Python in it: no '.. code:: python' and no block after '::' is code",
+}
 
 _FORMS = {
     **dict.fromkeys([".py", ".pyw"], "python"),
@@ -126,6 +144,8 @@ _FORMS = {
 }
 
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+#: what Emacs writes behind an encoding for the ends of lines
+_EMACS = re.compile(r"-(unix|dos|mac)$", re.IGNORECASE)
 
 
 def _read_text(path: Path) -> str:
@@ -137,8 +157,9 @@ def _read_text(path: Path) -> str:
     if path.suffix.lower() == ".py":  # an encoding may be named in the first two lines
         named = next((hit for line in data.split(b"\n")[:2] if (hit := _CODING.match(line))), None)
         encoding = named[1].decode("ascii", "replace") if named else encoding
+    encoding = _EMACS.sub("", encoding)
     try:
-        text = data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        text = data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8", "utf_8") else encoding)
     except LookupError:
         raise FormatError(f"names the encoding '{encoding}', which is not known", path=path) from None
     except UnicodeDecodeError as error:
@@ -148,6 +169,8 @@ def _read_text(path: Path) -> str:
             path=path,
             where=f"line {line}",
         ) from None
+    except ValueError as error:  # encodings that are none of text
+        raise FormatError(f"is not text in '{encoding}': {error}", path=path) from None
     if "\0" in text:
         raise FormatError("is not text: it holds a zero byte", path=path, where=_line_of(text, "\0"))
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -236,7 +259,7 @@ def looks_like_code(text: str) -> bool:
     if text.lstrip().startswith(">>> "):
         return True
     try:
-        tree = ast.parse(modernize.python3(text))
-    except SyntaxError:
+        tree = modernize.parse(modernize.python3(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, (*_CODE, ast.Call, ast.While, ast.If, ast.Try)) for node in ast.walk(tree))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from freshpot.errors import DataError
 from freshpot.formats.atomic import write_bytes
 from freshpot.legacy import tails
 from freshpot.legacy.notes import Notes
@@ -59,11 +60,21 @@ class Figures:
         self._notes.add(words)
 
     def save(self, png: bytes) -> None:
-        """Keep one picture and say where."""
+        """Keep one picture and say where.
+
+        Raises:
+            DataError: it cannot be written.
+        """
         self._number += 1
         path = self.folder / f"cell{self._cell:02d}-{self._number}.png"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, png)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, png)
+        except OSError as error:
+            why = error.strerror or error
+            raise DataError(
+                f"cannot save the figure {path}: {why}. Name another folder with --out."
+            ) from error
         self.paths.append(path)
         print(f"[figure: {path}]")
 

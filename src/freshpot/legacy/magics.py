@@ -14,8 +14,10 @@ SHELL = "freshpot_shell"
 
 _CELL = re.compile(r"^\s*%%(\w+)[ \t]*(.*)$")
 _LINE = re.compile(r"^(\s*)%(\w+)[ \t]*(.*)$")
-_COMMAND = re.compile(r"^(\s*)!(?!=)\s*(.+?)\s*$")
-_CAPTURE = re.compile(r"^(\s*)([A-Za-z_][\w, ]*=\s*)(!|%(?=[A-Za-z]))\s*(.+?)\s*$")
+_COMMAND = re.compile(r"^(\s*)!(?!=)[ \t]*(\S.*)$")
+_CAPTURE = re.compile(r"^(\s*)([A-Za-z_][\w, ]*=\s*)(!|%(?=[A-Za-z]))[ \t]*(\S.*)$")
+#: options of ``%timeit``; the statement is run once whatever they say
+_TIMEIT = re.compile(r"^(-[nrptc]\s*\d*\s+|-[oqvpc]\s+)*")
 _HELP = re.compile(r"^\s*(\?{1,2}[\w.]+|[\w.]+\?{1,2})\s*$")
 _SKETCH = re.compile(r"^\s*(%(?!%)|!)|=\s*[!%]|\?\s*$|^\s*\?", re.MULTILINE)
 
@@ -50,7 +52,7 @@ def _translate_cell(source: str, name: str, rest: str) -> str:
     lines = source.split("\n")
     at = next(i for i, line in enumerate(lines) if line.strip())
     if name in _PYTHON:
-        statement = rest if name in ("time", "timeit") and not rest.startswith("-") else ""
+        statement = _TIMEIT.sub("", rest + " ").strip() if name in ("time", "timeit") else ""
         return translate("\n".join([*lines[:at], statement, *lines[at + 1 :]]))
     body = "\n".join(lines[at + 1 :])
     empty = [""] * (len(lines) - at - 1)
@@ -60,14 +62,14 @@ def _translate_cell(source: str, name: str, rest: str) -> str:
 def _line(line: str) -> str:
     if hit := _LINE.match(line):
         indent, name, rest = hit.groups()
-        if name in ("time", "timeit") and rest and not rest.startswith("-"):
-            return indent + rest
+        if name in ("time", "timeit") and rest:
+            return indent + _TIMEIT.sub("", rest)
         return f"{indent}{MAGIC}({name!r}, {rest.strip()!r})"
     if hit := _COMMAND.match(line):
-        return f"{hit[1]}{SHELL}({hit[2]!r})"
+        return f"{hit[1]}{SHELL}({hit[2].rstrip()!r})"
     if hit := _CAPTURE.match(line):
         if hit[3] == "!":
-            return f"{hit[1]}{hit[2]}{SHELL}({hit[4]!r}, capture=True)"
+            return f"{hit[1]}{hit[2]}{SHELL}({hit[4].rstrip()!r}, capture=True)"
         name, _, rest = hit[4].partition(" ")
         return f"{hit[1]}{hit[2]}{MAGIC}({name!r}, {rest.strip()!r})"
     return "" if _HELP.match(line) else line

@@ -11,14 +11,15 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from freshpot.errors import FormatError
-from freshpot.legacy import magics
+from freshpot.legacy import magics, old_modules
 
-__all__ = ["Modernized", "is_python2", "modernize", "python3"]
+__all__ = ["Modernized", "is_python2", "modernize", "parse", "python3"]
 
 _FIXERS = (
     *("apply", "basestring", "dict", "except", "exec", "filter", "funcattrs", "getcwdu", "has_key", "input"),
@@ -37,6 +38,13 @@ _NAMES = {
 }
 #: what ast.parse raises for text that is no program, or one nested too deeply
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+#: what modules had in Python 2 only, and the modules that are gone: marks unless a ``try`` stands around the import
+_GONE = {
+    (module.__name__, name)
+    for module, names in old_modules.GONE
+    for name in names
+    if not hasattr(module, name) and module.__name__ != "time"
+}
 _METHODS = {"has_key", "iteritems", "iterkeys", "itervalues"}
 
 
@@ -67,6 +75,17 @@ def modernize(sources: Iterable[str]) -> tuple[list[Modernized], bool]:
     return done, old
 
 
+def parse(text: str) -> ast.Module:
+    """``ast.parse`` without the warnings that today's Python has for yesterday's text (``'\\d'``, ``x is 1``).
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it is no Python, or nested too deeply.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
+
+
 def python3(source: str) -> str:
     """One piece of a program, alone, as Python 3.
 
@@ -82,11 +101,11 @@ def python3(source: str) -> str:
 def is_python2(text: str) -> bool:
     """True for Python that Python 3 cannot read, and for Python that uses what Python 3 lacks."""
     try:
-        return _has_marks(ast.parse(text))
+        return _has_marks(parse(text))
     except _UNREADABLE:
         pass
     try:
-        ast.parse(_rewrite(text, print_function=False, division=True))
+        parse(_rewrite(text, print_function=False, division=True))
     except (FormatError, *_UNREADABLE):
         return False
     return True
@@ -94,6 +113,9 @@ def is_python2(text: str) -> bool:
 
 def _has_marks(tree: ast.Module) -> bool:
     nodes = list(ast.walk(tree))
+    tried = {id(node) for n in nodes if isinstance(n, ast.Try) for node in ast.walk(n)}
+    if any(_is_old_import(node) for node in nodes if id(node) not in tried):
+        return True
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
     bound |= {
         alias.asname or alias.name
@@ -106,11 +128,22 @@ def _has_marks(tree: ast.Module) -> bool:
     return any(_is_mark(node, bound) for node in nodes)
 
 
+def _is_old_import(node: ast.AST) -> bool:
+    if isinstance(node, ast.Import):
+        return any(alias.name in old_modules.renamed for alias in node.names)
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return node.module in old_modules.renamed or any(
+            (node.module, alias.name) in _GONE for alias in node.names
+        )
+    return False
+
+
 def _is_mark(node: ast.AST, bound: set[str]) -> bool:
     if isinstance(node, ast.Name):
         return node.id in _NAMES and node.id not in bound
     if isinstance(node, ast.Attribute):
-        return node.attr in _METHODS
+        owner = node.value.id if isinstance(node.value, ast.Name) else ""
+        return node.attr in _METHODS or (owner, node.attr) in _GONE
     return _is_print_slip(node)
 
 
@@ -144,7 +177,7 @@ def _without_futures(text: str) -> tuple[str, set[str]]:
 
 def _modernize(text: str, futures: set[str]) -> Modernized:
     try:
-        function = not any(map(_is_print_slip, ast.walk(ast.parse(text))))
+        function = not any(map(_is_print_slip, ast.walk(parse(text))))
     except _UNREADABLE:
         function = "print_function" in futures
     try:
@@ -157,7 +190,7 @@ def _modernize(text: str, futures: set[str]) -> Modernized:
 def _checked(new: str, old: str) -> Modernized:
     """The new text if it parses; else the old one and why."""
     try:
-        ast.parse(new)
+        parse(new)
         return Modernized(new, changed=new != old)
     except SyntaxError as error:
         problem = error

@@ -12,6 +12,8 @@ from freshpot.legacy.cells import Cell, Document
 
 __all__ = ["read"]
 
+_VERSIONS = (2, 3, 4)
+
 
 def read(path: Path, text: str) -> Document:
     """The cells of a notebook.
@@ -28,7 +30,8 @@ def read(path: Path, text: str) -> Document:
         ) from None
     raw = _cells(path, book)
     _check_language(path, book)
-    cells, outputs, offset = [], 0, 0
+    cells, outputs = [], 0
+    place = _Place(text)
     for number, entry in enumerate(raw, 1):
         if not isinstance(entry, dict):
             raise FormatError(
@@ -37,7 +40,7 @@ def read(path: Path, text: str) -> Document:
         if entry.get("cell_type") != "code":
             continue
         source = _joined(path, number, entry.get("source", entry.get("input", "")))
-        line, exact, offset = _locate(text, source, offset)
+        line, exact = place.of(source)
         shown = list(_shown(entry.get("outputs")))
         outputs += len(shown)
         cells.append(Cell(path, line, source, "".join(shown), exact))
@@ -65,6 +68,13 @@ def _cells(path: Path, book: Any) -> list[Any]:
         cells = [cell for sheet in sheets for cell in sheet["cells"]]
     if not isinstance(cells, list):
         raise FormatError("is not a notebook: it has no list 'cells'", path=path)
+    version = book.get("nbformat", 4)
+    if type(version) is not int or version not in _VERSIONS:
+        raise FormatError(
+            f"is a notebook of format {str(version)[:20]}; known are {_VERSIONS[0]} to {_VERSIONS[-1]}. Save it as one "
+            "of those.",
+            path=path,
+        )
     return cells
 
 
@@ -89,21 +99,30 @@ def _joined(path: Path, number: int, source: Any) -> str:
     )
 
 
-def _locate(text: str, source: str, offset: int) -> tuple[int, bool, int]:
-    """Line of the file with the first line of a cell; are the others below it; where to look on."""
-    lines = source.splitlines(keepends=True)
-    first = None
-    exact = True
-    for index, line in enumerate(lines):
-        written = [text.find(json.dumps(line, ensure_ascii=ascii_), offset) for ascii_ in (True, False)]
-        at = min((place for place in written if place >= 0), default=-1)
-        if at < 0:
-            return (first or text.count("\n", 0, offset) + 1), False, offset
-        found = text.count("\n", 0, at) + 1
-        first = found if first is None else first
-        exact = exact and found == first + index
-        offset = at + 1
-    return first or text.count("\n", 0, offset) + 1, exact, offset
+class _Place:
+    """Finds the lines of a cell in the text of the file, from the cell before on."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at, self._line = 0, 1  # where to look on, and its line
+
+    def of(self, source: str) -> tuple[int, bool]:
+        """Line of the file with the first line of a cell; are the others below it."""
+        first = None
+        exact = True
+        for index, line in enumerate(source.splitlines(keepends=True)):
+            written = [
+                self._text.find(json.dumps(line, ensure_ascii=ascii_), self._at) for ascii_ in (True, False)
+            ]
+            at = min((place for place in written if place >= 0), default=-1)
+            if at < 0:
+                return first or self._line, False
+            self._line += self._text.count("\n", self._at, at)
+            self._at = at
+            first = self._line if first is None else first
+            exact = exact and self._line == first + index
+            self._at += 1
+        return first or self._line, exact
 
 
 def _shown(outputs: Any) -> Iterator[str]:

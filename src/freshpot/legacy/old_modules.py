@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
+import itertools
+import string
+import sys
+import time
+import urllib
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -12,7 +18,7 @@ from typing import Any
 
 from freshpot.legacy.python2 import native
 
-__all__ = ["URLLIB", "make", "renamed"]
+__all__ = ["GONE", "make", "renamed"]
 
 #: old name -> modules of today whose names it had
 renamed = {
@@ -25,16 +31,27 @@ renamed = {
     "SocketServer": ("socketserver",),
     "Tkinter": ("tkinter",),
     "UserDict": ("collections",),
+    "UserList": ("collections",),
+    "UserString": ("collections",),
     "__builtin__": ("builtins",),
+    "anydbm": ("dbm",),
     "cPickle": ("pickle",),
+    "commands": ("subprocess",),
     "cookielib": ("http.cookiejar",),
     "copy_reg": ("copyreg",),
     "cStringIO": (),
     "StringIO": (),
+    "exceptions": ("builtins",),
+    "htmlentitydefs": ("html.entities",),
     "httplib": ("http.client",),
+    "md5": ("hashlib",),
+    "sets": ("builtins",),
     "thread": ("_thread",),
     "urllib2": ("urllib.request", "urllib.error", "urllib.parse"),
+    "tkFileDialog": ("tkinter.filedialog",),
+    "tkMessageBox": ("tkinter.messagebox",),
     "urlparse": ("urllib.parse",),
+    "xmlrpclib": ("xmlrpc.client",),
 }
 
 
@@ -91,13 +108,13 @@ def _urlopen(url: Any, data: Any = None, *args: Any, **keywords: Any) -> _Respon
 
 _OWN: dict[str, dict[str, Any]] = {
     "StringIO": {"StringIO": _string_io},
-    "UserDict": {},
     "cStringIO": {"StringIO": _string_io},
+    "md5": {"new": hashlib.md5},
+    "sets": {"Set": set, "ImmutableSet": frozenset},
     "urllib2": {"urlopen": _urlopen},
 }
 
-#: what Python 2's ``urllib`` had and today's package has not
-URLLIB: dict[str, Any] = {
+_URLLIB: dict[str, Any] = {
     "quote": urllib.parse.quote,
     "quote_plus": urllib.parse.quote_plus,
     "unquote": urllib.parse.unquote,
@@ -106,3 +123,30 @@ URLLIB: dict[str, Any] = {
     "urlopen": _urlopen,
     "urlretrieve": urllib.request.urlretrieve,
 }
+
+_STRING: dict[str, Any] = {
+    "letters": string.ascii_letters,
+    "lowercase": string.ascii_lowercase,
+    "uppercase": string.ascii_uppercase,
+    "atof": float,
+    "atoi": int,
+    "join": lambda words, sep=" ": sep.join(words),
+    "maketrans": str.maketrans,
+    **{name: getattr(str, name) for name in ("find", "lower", "replace", "split", "strip", "upper", "zfill")},
+}
+_ITERTOOLS: dict[str, Any] = {
+    "ifilter": filter,
+    "ifilterfalse": itertools.filterfalse,
+    "imap": map,
+    "izip": zip,
+    "izip_longest": itertools.zip_longest,
+}
+
+#: what Python 2's modules had and today's have not
+GONE: tuple[tuple[ModuleType, dict[str, Any]], ...] = (
+    (itertools, _ITERTOOLS),
+    (string, _STRING),
+    (sys, {"setdefaultencoding": lambda name: None, "maxint": sys.maxsize, "exc_clear": lambda: None}),
+    (time, {"clock": time.perf_counter}),
+    (urllib, _URLLIB),
+)

@@ -49,6 +49,11 @@ def execfile(path: str, globals: dict[str, Any] | None = None, locals: dict[str,
     exec(compile(text, path, "exec", dont_inherit=True), globals, locals)
 
 
+def reload(module: Any) -> Any:
+    """Load a module anew; ``reload(sys)``, which was done for ``setdefaultencoding``, does nothing."""
+    return module if module is sys else importlib.reload(module)
+
+
 # ---- one type for text and bytes -----------------------------------------------------------------------
 _CONTROL = frozenset(range(32)) - set(b"\t\n\r\f\v\b\x1b")
 
@@ -102,7 +107,7 @@ def names() -> dict[str, Any]:
         "intern": sys.intern,
         "open": open_,
         "reduce": functools.reduce,
-        "reload": importlib.reload,
+        "reload": reload,
         "unichr": chr,
         "buffer": memoryview,
         "old_div": old_div,

@@ -8,9 +8,11 @@ import contextlib
 import copy
 import linecache
 import pprint
+import select
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 from freshpot.legacy import early, magics
 from freshpot.legacy.cells import Cell, Document
-from freshpot.legacy.modernize import Modernized, modernize
+from freshpot.legacy.modernize import Modernized, modernize, parse
 from freshpot.legacy.surroundings import Surroundings
 
 __all__ = ["FAILED", "NOT_RUN", "OK", "Options", "Outcome", "Result", "run"]
@@ -36,6 +38,7 @@ class Options:
         dialect: the package that is ours whatever is installed.
         allow_shell: shell lines may run.
         quick: cap trainings at so many steps.
+        arguments: of the program, behind its name in ``sys.argv``.
     """
 
     folder: Path
@@ -43,6 +46,7 @@ class Options:
     dialect: str | None = None
     allow_shell: bool = False
     quick: int | None = None
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass
@@ -58,13 +62,14 @@ class Outcome:
 
 @dataclass
 class Result:
-    """A program after its run."""
+    """A program after its run; ``interrupted``: by Ctrl-C, in the cell that failed."""
 
     document: Document
     outcomes: list[Outcome]
     figures: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     names: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
 
     @property
     def passed(self) -> bool:
@@ -85,13 +90,17 @@ def run(document: Document, options: Options) -> Result:
         dialect=options.dialect,
         allow_shell=options.allow_shell,
         quick=options.quick,
+        arguments=options.arguments,
     )
     if old:
         changed = sum(cell.changed for cell in modern)
         around.notes.add(f"written for Python 2: {changed} of {len(modern)} cells were modernised")
     result = Result(document, [Outcome(cell) for cell in document.cells], names=vars(around.module))
     with around.installed():
-        _Run(document, modern, around).all(result.outcomes, keep_going=options.keep_going)
+        try:
+            _Run(document, modern, around).all(result.outcomes, keep_going=options.keep_going)
+        except KeyboardInterrupt:
+            result.interrupted = True
     result.figures, result.notes = around.figures.paths, around.notes.lines
     return result
 
@@ -102,9 +111,15 @@ class _Run:
     def __init__(self, document: Document, modern: list[Modernized], around: Surroundings) -> None:
         self._document, self._modern, self._around = document, modern, around
         self._names = vars(around.module)
-        self._trees = [None if cell.error else ast.parse(cell.text) for cell in modern]
+        self._trees = [None if cell.error else parse(cell.text) for cell in modern]
+        self._stop = False  # the program has ended itself
 
     def all(self, outcomes: list[Outcome], *, keep_going: bool) -> None:
+        """Run them; what is not run says so.
+
+        Raises:
+            KeyboardInterrupt: in a cell, which has failed then.
+        """
         for index, outcome in enumerate(outcomes):
             self._around.figures.start(index + 1, outcome.cell.place)
             self._around.shell.shown = outcome.cell.shown
@@ -115,7 +130,7 @@ class _Run:
                 outcome.status = self._one(index, outcome)
             finally:
                 outcome.seconds = time.perf_counter() - start
-            if outcome.status != OK and not keep_going:
+            if self._stop or (outcome.status != OK and not keep_going):
                 return
 
     def _one(self, index: int, outcome: Outcome) -> str:
@@ -129,9 +144,22 @@ class _Run:
         except SystemExit as stop:
             if stop.code not in (None, 0):
                 return self._failed(outcome, stop)
+            self._ended(index, outcome, stop)
+        except KeyboardInterrupt as interrupt:
+            outcome.status = self._failed(outcome, interrupt)
+            raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _reader_has_gone():
+                raise
             return self._failed(outcome, error)
         return OK
+
+    def _ended(self, index: int, outcome: Outcome, stop: SystemExit) -> None:
+        """A cell ended the program; nothing comes after it."""
+        self._stop = True
+        if index + 1 < len(self._modern):
+            line = _line_in(stop, str(outcome.cell.path)) or outcome.cell.line
+            self._around.notes.add(f"{outcome.cell.place(line)}: the program ended itself here")
 
     def _import_ahead(self, index: int) -> None:
         if not self._document.interactive:
@@ -141,7 +169,7 @@ class _Run:
             first = self._document.cells[later].line
             module = ast.increment_lineno(copy.deepcopy(ast.Module([statement], [])), first - 1)
             try:
-                exec(compile(module, str(self._document.path), "exec", dont_inherit=True), self._names)
+                exec(_compiled(module, str(self._document.path), "exec"), self._names)
             except Exception:
                 continue
             line = first + statement.lineno - 1
@@ -154,14 +182,14 @@ class _Run:
         if modern.error is not None:
             raise modern.error
         name = str(cell.path)
-        tree = ast.parse(modern.text)
+        tree = parse(modern.text)
         ast.increment_lineno(tree, cell.line - 1)
         last = tree.body.pop() if self._shows(tree, modern.text) else None
         linecache.checkcache(name)
-        exec(compile(tree, name, "exec", dont_inherit=True), self._names)
+        exec(_compiled(tree, name, "exec"), self._names)
         if isinstance(last, ast.Expr):
             expression = ast.Expression(last.value)
-            self._show(eval(compile(expression, name, "eval", dont_inherit=True), self._names))
+            self._show(eval(_compiled(expression, name, "eval"), self._names))
 
     def _shows(self, tree: ast.Module, text: str) -> bool:
         last = tree.body[-1] if tree.body else None
@@ -175,8 +203,7 @@ class _Run:
 
     def _failed(self, outcome: Outcome, error: BaseException) -> str:
         """Keep the error's first line, and the last line of the program that it came through."""
-        first = (str(error).strip() or repr(error)).splitlines()[0]
-        outcome.error = f"{type(error).__name__}: {first}"
+        outcome.error = _first_line(error)
         if isinstance(error, SyntaxError) and error is self._modern[self._index(outcome)].error:
             outcome.error = f"{type(error).__name__}: {error.msg}; neither Python 3 nor Python 2"
             line = outcome.cell.line + (error.lineno or 1) - 1
@@ -189,6 +216,33 @@ class _Run:
 
     def _index(self, outcome: Outcome) -> int:
         return self._document.cells.index(outcome.cell)
+
+
+def _reader_has_gone() -> bool:
+    """True if nobody reads what this process prints any more."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no such call on this system; output that is no file
+        return False
+
+
+def _compiled(tree: Any, name: str, mode: str) -> Any:
+    """The code, without the warnings that today's Python has for yesterday's text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        return compile(tree, name, mode, dont_inherit=True)
+
+
+def _first_line(error: BaseException) -> str:
+    """``KeyError: 'x'``; an error of the program may fail to say what it is."""
+    try:
+        words = (str(error).strip() or repr(error)).splitlines()[0]
+    except Exception:
+        words = "(an error that cannot be shown)"
+    name = type(error).__name__
+    return name if words == f"{name}()" else f"{name}: {words}"
 
 
 def _line_in(error: BaseException, name: str) -> int | None:

@@ -6,17 +6,22 @@ shell line needs the user's word: ``--allow-shell``.
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from freshpot.errors import NotSupportedError
+from freshpot.errors import DataError, NotSupportedError
+from freshpot.legacy import python2
 from freshpot.legacy.notes import Notes
 from freshpot.legacy.overlay import Overlay
+from freshpot.legacy.routes import Routes
 
 __all__ = ["Shell"]
 
@@ -28,9 +33,14 @@ _SET_UP = {
     "reload_ext",
     "autoreload",
     "autosave",
+    "colors",
+    "gui",
+    "pdb",
     "precision",
     "reset_selective",
+    "xmode",
 }
+MOST_CAPTURED = 64 << 20  # bytes of a command's output as a value
 _SHELL_CELLS = {"bash", "sh", "script"}
 _NO_SCREEN = {"html", "HTML", "javascript", "js", "latex", "markdown", "svg"}
 _SPECIAL = re.compile(r"[|&;<>`$*?(){}\n]")
@@ -41,13 +51,17 @@ class Shell:
 
     Args:
         names: the namespace of the program, for ``{name}`` and ``$name`` in commands.
+        routes: answers addresses that are gone.
         allowed: may commands run in a shell.
     """
 
-    def __init__(self, names: dict[str, Any], notes: Notes, overlay: Overlay, *, allowed: bool) -> None:
+    def __init__(
+        self, names: dict[str, Any], notes: Notes, overlay: Overlay, routes: Routes, *, allowed: bool
+    ) -> None:
         self._names = names
         self._notes = notes
         self._overlay = overlay
+        self._routes = routes
         self._allowed = allowed
         self.shown = ""  # what the file shows below the cell that runs
 
@@ -87,8 +101,24 @@ class Shell:
     def _write_file(self, rest: str, body: str | None) -> None:
         name = rest.removeprefix("-a ").strip("'\" ")
         with open(name, "a" if rest.startswith("-a ") else "w", encoding="utf-8") as file:
-            file.write((body or "") + "\n")
+            file.write((body or "").removesuffix("\n") + "\n")
         print(f"Writing {name}")
+
+    def _run_file(self, rest: str, body: str | None) -> None:
+        """``%run file.py words``: in the namespace of the program, which keeps what the file leaves."""
+        words = [word for word in shlex.split(rest) if word not in ("-i", "-t", "-n")]
+        if not words or not words[0].endswith(".py"):
+            raise NotSupportedError(
+                f"%run {rest}: freshpot runs Python files here. Run the notebook by itself."
+            )
+        before, sys.argv = sys.argv, words
+        try:
+            python2.execfile(words[0], self._names)
+        finally:
+            sys.argv = before
+
+    def _list(self, rest: str, body: str | None) -> None:
+        print("\n".join(sorted(os.listdir(rest.strip("'\"") or "."))))
 
     def _cat_magic(self, rest: str, body: str | None) -> None:
         self.run(f"cat {rest}")
@@ -120,12 +150,19 @@ class Shell:
 
     def _own(self, command: str) -> str | None:
         """What a command prints that is done without a shell; None for others."""
+        if not command.strip():
+            return ""
         for pattern, done in _COMMANDS:
             if re.search(pattern, command) and not os.path.exists(command.split()[0]):
                 return done(self, command)
         if _SPECIAL.search(command):
             return None
-        words = shlex.split(command)
+        try:
+            words = shlex.split(command)
+        except ValueError:  # quotes that do not close
+            return None
+        if words and words[0] in ("wget", "curl"):
+            return self._fetched(command)
         if len(words) > 1 and words[0] == "cat" and not words[1].startswith("-"):
             return "".join(map(self._cat, words[1:]))
         return None
@@ -143,14 +180,43 @@ class Shell:
 
     def _in_shell(self, command: str, capture: bool) -> str:
         if not self._allowed:
+            first = (command.strip() or "(nothing)").splitlines()[0]
             raise NotSupportedError(
-                f"'{command.splitlines()[0]}' is a shell command; add --allow-shell if you trust this file with one."
+                f"'{first}' is a shell command; add --allow-shell if you trust this file with one."
             )
-        done = subprocess.run(
-            command, shell=True, stdout=subprocess.PIPE, text=True, errors="replace", check=False
-        )
-        failed = f"[exit status {done.returncode}]\n" if done.returncode and not capture else ""
-        return done.stdout + failed
+        kept: list[str] = []
+        size = 0
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        with subprocess.Popen(command, shell=True, stdout=subprocess.PIPE) as process:
+            try:
+                while data := os.read(process.stdout.fileno(), 1 << 16):  # type: ignore[union-attr]
+                    if not capture:
+                        print(decode(data), end="", flush=True)
+                        continue
+                    kept.append(decode(data))
+                    size += len(data)
+                    if size > MOST_CAPTURED:
+                        raise DataError(f"'{command}' printed more than {MOST_CAPTURED >> 20} MiB")
+            except BaseException:
+                process.kill()
+                raise
+        failed = f"[exit status {process.returncode}]\n" if process.returncode and not capture else ""
+        return "".join(kept) + failed
+
+    def _fetched(self, command: str) -> str | None:
+        """``wget`` and ``curl`` of an address that is gone and that freshpot answers; None for any other."""
+        words = shlex.split(command)[1:]
+        address = next((word for word in words if "://" in word), None)
+        data = self._routes.answer(address) if address is not None else None
+        if address is None or data is None:
+            return None
+        named = [name for option, name in itertools.pairwise(words) if option in ("-o", "-O", "--output")]
+        folders = [name for option, name in itertools.pairwise(words) if option == "-P"]
+        name = named[0] if named and named[0] != address else address.rpartition("/")[2]
+        path = os.path.join(*folders[:1], name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return f"{path} saved, {len(data)} bytes\n"
 
     def _get_mnist(self, command: str) -> str:
         self._notes.add(f"{command}: done by freshpot, which has MNIST or fetches it")
@@ -191,8 +257,10 @@ _MAGICS: dict[str, Callable[[Shell, str, str | None], Any]] = {
     "cd": Shell._cd,
     "env": Shell._env,
     "file": Shell._write_file,
+    "ls": Shell._list,
     "pwd": Shell._pwd,
     "pylab": Shell._pylab,
+    "run": Shell._run_file,
     "set_env": Shell._env,
     "writefile": Shell._write_file,
 }

@@ -6,11 +6,11 @@ import builtins
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from freshpot.legacy import magics, python2
+from freshpot.legacy import ends, ipython, magics, python2
 from freshpot.legacy.binding import bound
 from freshpot.legacy.figures import Figures
 from freshpot.legacy.notes import Notes
@@ -35,7 +35,7 @@ class Surroundings:
         folder: figures go there, stand-ins below ``files``.
         text: the whole program, to see what it speaks of.
         python2: it was written for Python 2.
-        dialect, allow_shell, quick: as the command's options.
+        dialect, allow_shell, quick, arguments: as the command's options.
     """
 
     def __init__(
@@ -48,12 +48,18 @@ class Surroundings:
         dialect: str | None = None,
         allow_shell: bool = False,
         quick: int | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.notes = Notes()
         self.figures = Figures(folder, path, self.notes)
         self.overlay = Overlay(folder / "files", StandIns(self.notes).make, self.notes)
         self.module = ModuleType("__main__")
-        self.shell = Shell(vars(self.module), self.notes, self.overlay, allowed=allow_shell)
+        self.routes = Routes(self.notes)
+        self.shell = Shell(vars(self.module), self.notes, self.overlay, self.routes, allowed=allow_shell)
+        self._notebook = ipython.Notebook(
+            self.figures.show, self.shell.magic, self.shell.run, vars(self.module)
+        )
+        self._arguments = list(arguments)
         self._path, self._text = path, text
         self._python2, self._dialect, self._quick = python2, dialect, quick
 
@@ -66,13 +72,14 @@ class Surroundings:
         with contextlib.ExitStack() as stack:
             stack.callback(_restore, *before)
             sys.path.insert(0, str(self._path.resolve().parent))
-            sys.argv = [str(self._path)]
+            sys.argv = [str(self._path), *self._arguments]
             stack.enter_context(self.figures.installed(wanted=drawing))
             stack.enter_context(
-                bound(self.figures.show, self.notes, dialect=self._dialect, python2=self._python2)
+                bound(self._notebook, self.notes, dialect=self._dialect, python2=self._python2)
             )
             stack.enter_context(capped(self._quick, self._text, self.notes))
-            stack.enter_context(Routes(self.notes).installed())
+            stack.enter_context(self.routes.installed())
+            stack.enter_context(ends.told())
             stack.enter_context(self._main_module())
             stack.enter_context(self.overlay.installed())
             yield
@@ -81,6 +88,8 @@ class Surroundings:
         names = vars(self.module)
         names.update({magics.MAGIC: self.shell.magic, magics.SHELL: self.shell.run, "__builtins__": builtins})
         names["__file__"] = str(self._path)
+        if "get_ipython" in self._text:
+            names["get_ipython"] = self._notebook.get_ipython
         if self._python2:
             names.update(python2.names())
 

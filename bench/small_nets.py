@@ -21,12 +21,15 @@ JOBS = Path(__file__).with_name("small_nets_jobs.py")
 
 
 def times(python: str) -> dict[str, float]:
-    """Microseconds of each job under one interpreter, one thread.
+    """Microseconds of each job under one interpreter, one thread. Another interpreter than this one gets no
+    `PYTHONPATH`, which would lead it to our `caffe2`.
 
     Raises:
         SystemExit: the interpreter cannot run the script; says what it said.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    if python != sys.executable:
+        environment.pop("PYTHONPATH", None)
     done = subprocess.run([python, str(JOBS)], capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{python} cannot run {JOBS.name}:\n{done.stderr.strip()}")

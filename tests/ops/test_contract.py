@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 
 from conftest import SHARED, needs_shared
 from freshpot.engine.workspace import Workspace
-from freshpot.net import registry
+from freshpot.errors import FreshpotError
+from freshpot.net import Net, Op, registry
+from freshpot.net.gradient import gradient_of
 from freshpot.ops._operator import Operator
 from freshpot.testing import reference
 
@@ -120,6 +123,125 @@ def test_in_place_is_the_same(name: str) -> None:
             assert reference.compare(a, reference.to_numpy(b), rtol=1e-6, atol=1e-7) is None, case
 
 
+def _gradients(name: str) -> Iterator[tuple[str, Operator, list[Any]]]:
+    """The gradient operators of recorded calls, with inputs: what forward made, and random gradients."""
+    generator = torch.Generator().manual_seed(3)
+    for case, forward, values in _calls(name):
+        op, ws = forward.op, Workspace()
+        for blob, value in zip(op.inputs, values, strict=True):
+            ws.feed(blob, value)
+        ws.run_once(Net("forward", [op]))
+        grads: list[str | None] = []
+        for blob in op.outputs:
+            made = ws.get(blob)
+            smooth = isinstance(made, torch.Tensor) and made.is_floating_point()
+            grads.append(blob + "_grad" if smooth else None)
+            if smooth:
+                ws.feed(blob + "_grad", torch.randn(made.shape, generator=generator))
+        try:
+            ops = gradient_of(op, grads).ops
+        except FreshpotError:
+            continue  # it has none for such a call
+        for made_op in ops:
+            operator = registry.get(made_op.type)(made_op)
+            if all(blob in ws for blob in made_op.inputs):
+                yield f"{made_op.type} of {case}", operator, [ws.get(blob) for blob in made_op.inputs]
+                ws.run_once(Net("backward", [made_op]))
+
+
+def _bound(operator: Operator, values: list[Any], *, inplace: bool) -> tuple[list[Any], list[Any]] | None:
+    """Memory for the outputs, and calls into it; None where the operator has none for such values."""
+    if operator.calls is None or not all(isinstance(v, torch.Tensor) and v.numel() for v in values):
+        return None
+    kernel = operator.kernel_inplace if inplace else operator.kernel
+    given = _copy(values)
+    made = _run(kernel, given)[: operator.num_outputs]
+    if not all(isinstance(v, torch.Tensor) and v.numel() for v in made):
+        return None
+    memory = []
+    for value in made:
+        same = [v for v, g in zip(values, given, strict=True) if inplace and value is g]
+        memory.append(same[0] if same else torch.full_like(value, 77))
+    calls = operator.calls(values, memory)
+    return None if calls is None else (memory, calls)
+
+
+def _make(calls: list[Any]) -> None:
+    torch.manual_seed(1)
+    with np.errstate(all="ignore"):
+        for function, args, kwargs in calls:
+            function(*args, **kwargs)
+
+
+def _other_data(values: list[Any]) -> None:
+    """Other values, in the same memory: the same numbers in another order."""
+    for value in values:
+        value.copy_(value.flatten().flip(0).view(value.shape).clone())
+
+
+def _check_calls(case: str, operator: Operator, values: list[Any], *, inplace: bool) -> bool:
+    """Compare the calls with the kernel, twice on the same memory and then with other data in it."""
+    values = _copy(values)
+    found = _bound(operator, values, inplace=inplace)
+    if found is None:
+        return False
+    memory, calls = found
+    kernel = operator.kernel_inplace if inplace else operator.kernel
+    for again in range(3):
+        if again == 2:
+            if operator.same_every_run:
+                break
+            _other_data(values)
+        wanted_values = _copy(values)
+        wanted = _run(kernel, wanted_values)[: operator.num_outputs]
+        _make(calls)
+        pairs = [*zip(wanted, memory, strict=True), *zip(wanted_values, values, strict=True)]
+        for a, b in pairs:
+            assert a.shape == b.shape, case
+            assert reference.compare(a, reference.to_numpy(b), rtol=1e-5, atol=1e-6) is None, case
+    return True
+
+
+WITH_CALLS = [n for n in OURS if registry.get(n).calls is not None]
+
+
+@needs_shared
+@pytest.mark.parametrize("name", WITH_CALLS)
+def test_calls_in_memory_compute_what_the_kernel_does(name: str) -> None:
+    done = 0
+    for case, operator, values in _calls(name):
+        done += _check_calls(case, operator, values, inplace=False)
+        if operator.kernel_inplace is not None and _all_pairs_there(operator):
+            done += _check_calls(case, operator, values, inplace=True)
+    assert done, "none of the recorded calls could be bound to memory"
+
+
+@needs_shared
+def test_calls_of_gradients_compute_what_the_kernels_do() -> None:
+    wanted = {n for n in registry.names() if registry.get(n).calls is not None} - set(WITH_CALLS)
+    forward = {n for n in OURS if f"{n}Gradient" in wanted}
+    done = set()
+    for name in sorted(forward):
+        for case, operator, values in _gradients(name):
+            if operator.type in wanted and _check_calls(case, operator, values, inplace=False):
+                done.add(operator.type)
+    assert done == wanted
+
+
+@needs_shared
+@pytest.mark.parametrize("name", [n for n in OURS if not registry.get(n).remembers])
+def test_a_kernel_remembers_nothing_unless_it_says_so(name: str) -> None:
+    for case, operator, values in _calls(name):
+        if operator.generator is not None or not all(
+            isinstance(v, (torch.Tensor, np.ndarray)) for v in values
+        ):
+            continue
+        first = _run(operator.kernel, values)
+        for a, b in zip(first, _run(operator.kernel, values), strict=True):
+            if isinstance(a, (torch.Tensor, np.ndarray)):
+                assert _equal(a, b), case
+
+
 #: smooth operators of one tensor, checked by differences in double precision: type, arguments, lower end
 SMOOTH: list[tuple[str, dict[str, Any], float]] = [
     *(
@@ -148,9 +270,6 @@ SMOOTH: list[tuple[str, dict[str, Any], float]] = [
 
 @pytest.mark.parametrize(("name", "args", "low"), SMOOTH)
 def test_gradient_equals_difference_quotient(name: str, args: dict[str, Any], low: float) -> None:
-    from freshpot.net import Net, Op
-    from freshpot.net.gradient import gradient_of
-
     op = Op(name, ["X"], ["Y"], dict(args))
     generator = torch.Generator().manual_seed(7)
     X = torch.rand((3, 4), generator=generator) * (0.9 - low) + low

@@ -178,7 +178,7 @@ def FetchBlob(name: Any) -> Any:
         MissingBlobError: there is no such blob.
         DTypeError: it is a quantised tensor, which `FetchInt8Blob` fetches.
     """
-    value = C.fetch_blob(name)
+    value = values.fetch(values.find(state.current(), name if type(name) is str else state.blob_name(name)))
     if isinstance(value, tuple):
         raise DTypeError("is a quantised tensor; fetch it with FetchInt8Blob.", blob=str(name))
     return value

@@ -5,7 +5,8 @@ Owned here: binding (once) and the loop (dull). Who calls it: workspace, operato
 Binding looks up every blob, builds every operator (arguments parsed and checked there), and writes a
 flat Python function with one line an operator: ``b3.value = k1(b0.value, b2.value)``. Running calls that
 function: no look-ups by name, no argument parsing. Inputs are checked against the operators' declarations
-in a first, slower run, and again whenever the workspace says that shapes may have changed.
+in a first, slower run, and again whenever the workspace says that shapes may have changed. After some runs
+the plan is bound to memory of its own (`static`), where the operators allow it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
+from freshpot.engine.static import MOVED, RAN, Binding, Static
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, near_matches
 from freshpot.net import registry
 from freshpot.net.net import Net
@@ -43,9 +45,8 @@ class Step:
     outputs: list[Blob]
     kernel: Callable[..., Any]
 
-    def __init__(self, op: Op, net: Net, workspace: Workspace) -> None:
-        definition = registry.get(op.type)
-        self.operator: Operator = definition(op, torch_device(op.device or net.device))
+    def __init__(self, operator: Operator, workspace: Workspace) -> None:
+        self.operator = operator
         self.bind(workspace)
 
     def bind(self, workspace: Workspace) -> None:
@@ -110,15 +111,21 @@ class Plan:
     Raises (when made):
         UnknownOperatorError, MissingBlobError, ArgumentError, ArityError, DeviceError: what does not
         fit, naming the net, the operator and the blob. Blobs made before the failure stay, empty.
+
+    ``like``: a plan that may be of this very net, whose operators then serve again if they remember nothing.
     """
 
-    def __init__(self, net: Net, workspace: Workspace) -> None:
+    def __init__(self, net: Net, workspace: Workspace, like: Plan | None = None) -> None:
         self.net = net
         self.workspace = workspace
         self.steps: list[Step] = []
-        for op in net.ops:
+        made: Sequence[Operator | None] = [None] * len(net.ops)
+        if like is not None and like.net is net and not like.remembers:
+            made = [step.operator for step in like.steps]
+        for op, operator in zip(net.ops, made, strict=True):
             try:
-                self.steps.append(Step(op, net, workspace))
+                operator = operator or registry.get(op.type)(op, torch_device(op.device or net.device))
+                self.steps.append(Step(operator, workspace))
             except FreshpotError as error:
                 error.at(net=net.name, op=str(op))
                 error.position = len(self.steps)
@@ -130,8 +137,18 @@ class Plan:
         """The net's name."""
         return self.net.name
 
+    @property
+    def remembers(self) -> bool:
+        """True if an operator's earlier runs count: a net that is to begin afresh must be bound again."""
+        return any(
+            step.operator.remembers or step.operator.run is not None or step.operator.generator is not None
+            for step in self.steps
+        )
+
     def _seal(self) -> None:
         self._flat: Callable[[], None] | None = None  # written when it is first needed
+        self._static: Static | None = None  # in memory of the plan's own, after some runs
+        self._binding = Binding(self.steps)
         self._bound_at = self.workspace.layout_epoch
         self._checked_at = -1
 
@@ -167,13 +184,29 @@ class Plan:
         if self._checked_at != self.workspace.epoch:
             self._run_checked()
             return
-        flat = self._flat or self._write_flat()
         try:
-            flat()
+            if self._static is None or not self._run_static(self._static):
+                self._run_flat()
         except Exception as error:
             self._raise(self._failed_step(error), error)
 
+    def _run_flat(self) -> None:
+        if self._static is None and self._binding.due():
+            self._static = self._binding.bind(self.workspace, self._flat_writer().deferring, self._raise)
+            return
+        flat = self._flat or self._write_flat()
+        flat()
+
+    def _run_static(self, static: Static) -> bool:
+        """Run in the plan's own memory; False if that cannot be now."""
+        outcome = static.run()
+        if outcome == MOVED:
+            self._static = None
+            self._binding.moved()
+        return outcome == RAN
+
     def _run_checked(self) -> None:
+        self._static = None
         if self._bound_at != self.workspace.layout_epoch:
             self._bind_again()
         epoch = self.workspace.epoch
@@ -185,14 +218,22 @@ class Plan:
         self._checked_at = epoch
 
     def _write_flat(self) -> Callable[[], None]:
-        self._flat = _FlatWriter(self.steps, self.workspace).write()
+        self._flat = self._flat_writer().write()
         return self._flat
 
+    def _flat_writer(self) -> _FlatWriter:
+        return _FlatWriter(self.steps, self.workspace)
+
     def _failed_step(self, error: BaseException) -> Step:
+        first_lines = {}
+        if self._flat is not None:
+            first_lines[self._flat.__code__] = 2
+        if self._static is not None:
+            first_lines[self._static.code] = self._static.first_line
         trace = error.__traceback__
         while trace is not None:
-            if self._flat is not None and trace.tb_frame.f_code is self._flat.__code__:
-                return self.steps[trace.tb_lineno - 2]
+            if trace.tb_frame.f_code in first_lines:
+                return self.steps[trace.tb_lineno - first_lines[trace.tb_frame.f_code]]
             trace = trace.tb_next
         raise error
 
@@ -281,11 +322,13 @@ class _FlatWriter:
         writers = sum(blob is last for other in self._steps for blob in other.outputs)
         return id(last) not in self._read and writers == 1
 
+    def deferring(self, step: Step) -> Operator | None:
+        """What makes all outputs but the last, if nobody needs that; else None."""
+        return _without_last(step) if self._last_is_for_nobody(step) else None
+
     def _deferring_line(self, i: int, step: Step, inputs: list[str]) -> str:
         """Compute all outputs but the last, and leave that to be computed if somebody looks at it."""
-        op = step.operator.op
-        shorter = replace(op, outputs=op.outputs[:-1])
-        self._names[f"k{i}s"] = type(step.operator)(shorter, step.operator.device).kernel
+        self._names[f"k{i}s"] = _without_last(step).kernel
         last = step.outputs[-1]
         last.allow_deferred()
         overwritten = {id(b) for other in self._steps for b in other.inputs if b in other.outputs}
@@ -295,6 +338,12 @@ class _FlatWriter:
         ]
         deferred = f"Deferred(k{i}, {len(step.outputs) - 1}, ({', '.join(kept)},))"
         return f"{self._call(f'k{i}s', inputs, step, step.outputs[:-1])}; {self._value(last)} = {deferred}"
+
+
+def _without_last(step: Step) -> Operator:
+    """The operator, made for all outputs but the last."""
+    op = step.operator.op
+    return type(step.operator)(replace(op, outputs=op.outputs[:-1]), step.operator.device)
 
 
 def _first(made: Any, count: int) -> Any:

@@ -11,14 +11,19 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from freshpot.engine.blob import Blob
+from freshpot.engine.kept import feed_again, feed_kept, glance
 from freshpot.engine.plan import Plan
 from freshpot.errors import MissingBlobError, NameClashError, NetError, near_matches
 from freshpot.net.net import Net
 from freshpot.net.op import Op
 from freshpot.ops.copies import own_copy
+
+#: how many nets that were run once a workspace keeps bound
+_RECENT = 64
 
 
 class Workspace:
@@ -35,6 +40,8 @@ class Workspace:
         self._root = os.fspath(root) if root is not None else None
         self.parent = parent
         self.nets: dict[str, Plan] = {}
+        #: nets that were run once and may come again, by identity, the latest last
+        self._recent: dict[int, Plan] = {}
         #: goes up when shapes or types were changed from outside: plans check their inputs again
         self.epoch = 0
         #: goes up when blobs were removed or linked: plans look their blobs up again
@@ -95,6 +102,7 @@ class Workspace:
     def _layout_changed(self) -> None:
         self.epoch += 1
         self.layout_epoch += 1
+        self._recent.clear()  # they would keep what was removed
 
     def blobs(self) -> list[Blob]:
         """The blobs of this very workspace, those linked into it included."""
@@ -135,10 +143,16 @@ class Workspace:
             DTypeError: a numpy array of a type that tensors do not have.
         """
         blob = self.create(name)
+        array = value.__class__ is np.ndarray
+        if array and feed_again(blob, value):
+            return blob
         new = own_copy(name, value)
-        if not _alike(blob.value, new):
+        if not _alike(glance(blob), new):
             self.epoch += 1
-        blob.value = new
+        if array and isinstance(new, torch.Tensor):
+            feed_kept(blob, new)
+        else:
+            blob.value = new
         return blob
 
     # ---- nets ----------------------------------------------------------------------------------
@@ -157,7 +171,7 @@ class Workspace:
                 " Pass overwrite=True to replace it, or give the net another name.",
                 net=net.name,
             )
-        plan = self.nets[net.name] = Plan(net, self)
+        plan = self.nets[net.name] = Plan(net, self, like=self.nets.get(net.name))
         return plan
 
     def net(self, name: str) -> Plan:
@@ -180,6 +194,23 @@ class Workspace:
     def run_once(self, net: Net) -> None:
         """Bind a net, run it, forget it. Its blobs stay."""
         Plan(net, self).run()
+
+    def run_again(self, net: Net, times: int = 1) -> None:
+        """As `run_once`, for a net that may well come again, the same object, and that nobody changes.
+
+        It need not be bound again then, unless one of its operators remembers its earlier runs.
+        """
+        key = id(net)
+        plan = self._recent.pop(key, None)  # taken out, so that another thread binds its own
+        if plan is None or plan.net is not net:
+            plan = Plan(net, self)
+            if plan.remembers:
+                plan.run(times)
+                return
+        plan.run(times)
+        self._recent[key] = plan
+        if len(self._recent) > _RECENT:
+            self._recent.pop(next(iter(self._recent)), None)
 
     def run_op(self, op: Op) -> None:
         """Run a single operator."""

@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
+from torch import Tensor
 
 from freshpot.errors import ArityError, DTypeError, NetError, ShapeError
 from freshpot.net import registry
@@ -46,7 +47,16 @@ if TYPE_CHECKING:
 
 Values = Sequence[Any]
 
+#: a function, its arguments, its keyword arguments
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
 _CPU = torch.device("cpu")
+
+
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Call:
+    """A call for `Operator.calls`."""
+    return function, args, kwargs
+
 
 #: for `Operator.inplace`: every output may be the same blob as any input
 ANY_PAIR = "any"
@@ -64,6 +74,17 @@ class Operator:
     attributes under their own names. ``kernel_inplace`` may be given for operators whose outputs
     overwrite their inputs: it is used where the net names the same blob on both sides of every
     ``inplace`` pair, writes into those inputs, and returns them.
+
+    **Calls in memory.** ``calls(self, inputs, outputs)`` may be given for operators that small nets are
+    made of: a list of `call`, which together compute the outputs from these very tensors into these very
+    tensors, whatever the inputs hold when they are made; or None if it has none for such tensors. The
+    engine asks once, after the kernel ran on these inputs; the outputs are CPU tensors of the kernel's
+    shapes, types and strides, apart from the inputs and from each other, except that where the engine chose
+    ``kernel_inplace`` the overwritten inputs stand among the outputs. From then on it makes these calls
+    instead of calling the kernel, as long as the blobs hold these tensors. So calls read shapes when they
+    are listed and data when they are made, write to nothing but the outputs and memory of their own, and
+    what they compute is what the kernel computes, up to rounding. ``same_every_run`` may be set (in ``setup``)
+    where the outputs depend on nothing but the inputs' shapes: then the calls are made once.
 
     **Checks.** Ports state element types and shapes; ``check`` adds what they cannot say. Both run
     when the inputs' shapes or types are new, not at every run.
@@ -86,6 +107,14 @@ class Operator:
     gradient_stops: ClassVar[bool] = False
     #: True if the kernel does no work for outputs (the last ones) that the net leaves out
     skips_unasked: ClassVar[bool] = False
+    #: True if the outputs depend on the arguments and the inputs' shapes alone, as of a fill with a constant
+    same_every_run: bool = False
+    #: True if what it computes depends on earlier calls of the same instance, as with ``run`` it usually does
+    remembers: ClassVar[bool] = False
+    #: of an operator with ``run``: True if it reads and writes no blobs but its own, and leaves the workspace alone
+    own_blobs_only: ClassVar[bool] = False
+    #: of an operator with ``run``: True if it changes tensors where they are, and keeps none of them
+    changes_in_place: ClassVar[bool] = False
     #: where it comes from: the original's file, a paper
     source: ClassVar[str] = ""
 
@@ -107,6 +136,7 @@ class Operator:
 
     kernel: Callable[..., Any]
     kernel_inplace: Callable[..., Any] | None = None
+    calls: Callable[[Sequence[Tensor], Sequence[Tensor]], list[Call] | None] | None = None
     run: Callable[[Workspace, Sequence[Blob], Sequence[Blob]], None] | None = None
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -307,6 +337,8 @@ class _GradientMethod:
             "inplace": self.options.get("inplace", ()),
             "kernel": self.method,
             "kernel_inplace": None,
+            "calls": self.options.get("calls"),
+            "same_every_run": False,
             "check": self.options.get("check") or Operator.check,
             "gradient_rule": None,
             "no_gradient": "it is itself a gradient",
@@ -329,7 +361,7 @@ def gradient(signature: str, **options: Any) -> Callable[[Callable[..., Any]], A
 
     ``signature`` says what it takes and makes, by port names, in the original's order:
     ``"X W dY -> dW db dX"``. Options: ``type`` (default: the forward's type + "Gradient"),
-    ``inplace`` (pairs of the gradient operator), ``check`` (its extra checks).
+    ``inplace`` (pairs of the gradient operator), ``check`` (its extra checks), ``calls`` (its calls in memory).
 
     The gradient operator has the forward's arguments and methods. If the forward operator sets
     ``gradient_rule`` itself, that rule is kept and only the operator is defined.

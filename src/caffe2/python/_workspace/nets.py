@@ -68,8 +68,7 @@ def read_net(net: Any) -> Net:
 
 def create(net: Any, overwrite: bool = False, ws: Workspace | None = None) -> Plan:
     """Bind a net to a workspace under its name."""
-    proto = net.Proto() if hasattr(net, "Proto") else net
-    made = netdef.net_from_bytes(proto) if isinstance(proto, bytes) else netdef.net_from_proto(proto)
+    made = read_net(net)
     return guarded(made.name, lambda: (ws or state.current()).create_net(made, overwrite))
 
 
@@ -88,16 +87,21 @@ def run(name: str, num_iter: int = 1, allow_fail: bool = False) -> bool:
 
 def run_once(net: Any, ws: Workspace | None = None) -> bool:
     """Bind a net, run it, forget it."""
-    made = read_net(net)
-    guarded(made.name, lambda: (ws or state.current()).run_once(made))
+    data = serialized(net)
+    where = ws or state.current()
+    small = len(data) < _REMEMBER_BELOW
+    made = netdef.cached_net(data) if small else netdef.net_from_bytes(data)
+    guarded(made.name, lambda: where.run_again(made) if small else where.run_once(made))
     return True
 
 
 def run_operator(operator: Any, times: int = 1) -> bool:
     """Run one operator, given as an OperatorDef or its bytes."""
     data = serialized(operator)
-    net = netdef.cached_op(data) if len(data) < _REMEMBER_BELOW else Net(ops=[netdef.op_from_bytes(data)])
-    Plan(net, state.current()).run(times)
+    if len(data) < _REMEMBER_BELOW:
+        state.current().run_again(netdef.cached_op(data), times)
+    else:
+        Plan(Net(ops=[netdef.op_from_bytes(data)]), state.current()).run(times)
     return True
 
 

@@ -14,6 +14,7 @@ from caffe2.proto import caffe2_pb2
 from freshpot.convert.netdef import device_from_proto
 from freshpot.engine import Blob, Workspace
 from freshpot.engine.device import torch_device
+from freshpot.engine.kept import copied
 from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError, near_matches
 from freshpot.formats.blob_proto import Int8Tensor, deserialize_blob, serialize_blob
 from freshpot.formats.tensor_proto import tensor_from_proto
@@ -61,6 +62,9 @@ def _tensor(name: str, array: np.ndarray, device_option: Any) -> Any:
 
 def fetch(blob: Blob) -> Any:
     """A copy of what a blob holds: an array, bytes, an `Int8Tensor`; of other things a description."""
+    array = copied(blob)
+    if array is not None:
+        return array
     value = blob.value
     if isinstance(value, torch.Tensor):
         return value.numpy(force=True).copy()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._memory import arrays, full
+from freshpot.ops._operator import Call, Operator, call, gradient
+
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 class Relu(Operator):
@@ -26,6 +32,23 @@ class Relu(Operator):
     def kernel_inplace(self, X: Tensor) -> Tensor:
         return torch.relu_(X)
 
-    @gradient("Y dY -> dX", inplace=((1, 0),))
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
+        if small := arrays(inputs[0], outputs[0]):
+            x, y = small
+            return [call(np.maximum, x, full(x, 0), out=y)]
+        return [call(torch.clamp_min, inputs[0], 0, out=outputs[0])]
+
+    def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
+        if small := arrays(*inputs, outputs[0]):
+            y, dy, dx = small
+            positive = np.empty_like(y, bool)
+            return [
+                call(np.greater, y, full(y, 0), positive),
+                call(dx.fill, 0),
+                call(np.copyto, dx, dy, where=positive),
+            ]
+        return [call(_threshold_backward, inputs[1], inputs[0], 0, grad_input=outputs[0])]
+
+    @gradient("Y dY -> dX", inplace=((1, 0),), calls=_gradient_calls)
     def backward(self, Y: Tensor, dY: Tensor) -> Tensor:
         return torch.ops.aten.threshold_backward(dY, Y, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import Call, Operator, call
 
 
 class Filler(Operator, abstract=True):
@@ -66,6 +67,13 @@ class RandomFiller(Filler, abstract=True):
 
     def infer(self, *inputs: Any) -> tuple[Tensor, ...]:
         return (torch.empty(self.shape_for(inputs), dtype=self.dtype, device="meta"),)
+
+    def drawing(self, draw: Callable[..., Any], *limits: float) -> list[Call] | None:
+        """A call that draws into an output, with the method that draws; None where shapes are read at each run."""
+        if self.input_as_shape:
+            return None
+        generator = self.generator
+        return [call(draw, *limits) if generator is None else call(draw, *limits, generator=generator)]
 
     def empty(self, inputs: tuple[Any, ...]) -> Tensor:
         """An output to draw into."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import Call, Operator, call
 from freshpot.ops.dtypes import NAME, NUMBER, TORCH
 from freshpot.ops.fill._filler import Filler
 
@@ -41,6 +42,7 @@ class _Constant(Filler, abstract=True):
         self.torch_type = TORCH.get(self.type_name)
         if self.type_name == "bool":
             self.value = bool(self.value)
+        self.same_every_run = self.num_inputs < 2 and not self.input_as_shape
 
     def _type_name(self) -> str:
         if self.dtype is None:
@@ -82,6 +84,9 @@ class ConstantFill(_Constant):
         if len(inputs) == 2:
             return inputs[1].reshape(()).expand(shape).contiguous().to(self.device, copy=True)
         return torch.full(shape, self.value, dtype=self.torch_type, device=self.device)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        return [call(outputs[0].fill_, self.value)] if self.same_every_run else None
 
 
 class DiagonalFill(_Constant):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import Arg
+from freshpot.ops._operator import Call, call
 from freshpot.ops.dtypes import NAME, NUMBER, TORCH
 from freshpot.ops.fill._filler import Filler
 
@@ -45,6 +48,7 @@ class _Given(Filler, abstract=True):
                 f"argument 'values' holds {found}, which does not suit {self.type_name}.", ArgumentError
             )
         self.made = self._make()
+        self.same_every_run = not self.input_as_shape
 
     def chosen_type(self) -> str:
         """Name of the element type."""
@@ -69,6 +73,10 @@ class _Given(Filler, abstract=True):
             return self.made.reshape(shape).copy()
         return self.made.reshape(shape).to(self.device, copy=True)
 
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        same = self.same_every_run
+        return [call(outputs[0].copy_, self.made.reshape(outputs[0].shape))] if same else None
+
 
 class GivenTensorFill(_Given):
     __doc__ = _Given.__doc__
@@ -86,7 +94,8 @@ class GivenTensorFill(_Given):
 
 
 for _name, _element in _TYPES.items():
-    type(_name, (_Given,), {"__doc__": _Given.__doc__, "__module__": __name__, "element": _element})
+    _members = {"__doc__": _Given.__doc__, "__module__": __name__, "element": _element}
+    type(_name, (_Given,), _members | ({"calls": None} if _element == "string" else {}))
 
 
 class GivenTensorByteStringToUInt8Fill(Filler):

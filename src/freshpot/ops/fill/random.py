@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, INT, Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import Call, Operator
 from freshpot.ops.fill._filler import Filler, RandomFiller
 
 
@@ -38,6 +39,10 @@ class GaussianFill(RandomFiller):
             self.mean, self.std, shape, generator=self.generator, dtype=torch.float32, device=self.device
         )
 
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        limits = () if (self.mean, self.std) == (0.0, 1.0) else (self.mean, self.std)
+        return self.drawing(outputs[0].normal_, *limits)
+
 
 class XavierFill(RandomFiller):
     """Y ~ Uniform(-a, a), a = sqrt(3 / fan_in), fan_in = number of elements / first size.
@@ -53,6 +58,11 @@ class XavierFill(RandomFiller):
         scale = math.sqrt(3 * Y.shape[0] / Y.numel())
         return Y.uniform_(-scale, scale, generator=self.generator)
 
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        Y = outputs[0]
+        scale = math.sqrt(3 * Y.shape[0] / Y.numel())
+        return self.drawing(Y.uniform_, -scale, scale)
+
 
 class MSRAFill(RandomFiller):
     """Y ~ Normal(0, sqrt(2 / fan_out)), fan_out = number of elements / second size.
@@ -66,6 +76,10 @@ class MSRAFill(RandomFiller):
         if not Y.numel() or Y.dim() < 2:
             self.refuse(f"needs a shape of at least two dimensions, none of them 0; got {tuple(Y.shape)}.")
         return Y.normal_(0.0, math.sqrt(2 * Y.shape[1] / Y.numel()), generator=self.generator)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        Y = outputs[0]
+        return self.drawing(Y.normal_, 0.0, math.sqrt(2 * Y.shape[1] / Y.numel()))
 
 
 class _Uniform(RandomFiller, abstract=True):
@@ -108,6 +122,9 @@ class UniformFill(_Uniform):
 
     def draw(self, Y: Tensor, low: float, high: float) -> Tensor:
         return Y.uniform_(low, high, generator=self.generator)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        return self.drawing(outputs[0].uniform_, self.min, self.max) if len(inputs) < 3 else None
 
 
 class UniformIntFill(_Uniform):

@@ -143,6 +143,7 @@ class AccumulateHistogram(Operator):
     Source:   caffe2/operators/histogram_op.h
     """
 
+    remembers = True
     inputs = (Port("X", FLOAT),)
     outputs = (Port("CurHist"), Port("AccHist"))
     args = (

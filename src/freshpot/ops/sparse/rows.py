@@ -168,6 +168,7 @@ class GatherRangesToDense(Operator):
     Source:   caffe2/operators/gather_ranges_to_dense_op.h
     """
 
+    remembers = True
     inputs = (
         Port("DATA", (), "M"),
         Port("RANGES", INTS, "N F 2"),

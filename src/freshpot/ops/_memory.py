@@ -1,0 +1,44 @@
+"""What operators with calls in memory share (`Operator.calls`): numpy over small tensors.
+
+A call of numpy on arrays that are there already costs a third of a call of torch; from some size on, torch's
+threads and kernels are worth more. Who calls it: operators.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: elements of the largest tensor, and multiplications of a product, up to which numpy is used
+SMALL, SMALL_PRODUCT = 1 << 14, 1 << 18
+
+
+def contiguous(*tensors: Tensor) -> bool:
+    """True if all lie in memory in the order of their indices."""
+    return all(tensor.is_contiguous() for tensor in tensors)
+
+
+def arrays(*tensors: Tensor) -> list[Any] | None:
+    """The tensors' memory as arrays, if all are small, contiguous and float32; else None."""
+    if any(t.numel() > SMALL or t.dtype is not torch.float32 or not t.is_contiguous() for t in tensors):
+        return None
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+def rows(matrix: Tensor, axis: int) -> Tensor:
+    """A contiguous tensor as a matrix, flattened at an axis: the same memory."""
+    axis = axis + matrix.dim() if axis < 0 else axis
+    return matrix.view(matrix.shape[:axis].numel(), matrix.shape[axis:].numel())
+
+
+def small_product(X: Tensor, W: Tensor) -> bool:
+    """True if numpy is to multiply (M, K) by the transpose of (N, K)."""
+    return X.numel() * W.shape[0] <= SMALL_PRODUCT
+
+
+def full(like: Any, value: float) -> Any:
+    """An array of one value: two arrays of one shape are faster for numpy than an array and a number."""
+    return np.full_like(like, value)

@@ -2,9 +2,10 @@
 
     PYTHON scripts/record_paddle.py            PYTHON: a Python with paddlepaddle (recorded with 3.3.1)
     PYTHON scripts/record_paddle.py --check DIR   read the files in DIR, which freshpot wrote, with the real Paddle
+    PYTHON scripts/record_paddle.py --names    write the public names only (recorded with 2.6.2: 3.x adds PyTorch's)
 
 Writes tests/paddle/recorded/<table>.json, one line a case; tests/paddle/recorded/*.pdparams and *.pdopt, files of the
-real `paddle.save`; and src/freshpot/paddle/original_names.txt, the original's public names.
+real `paddle.save`. With --names src/freshpot/paddle/original_names.txt, the original's public names.
 Cases that the real Paddle refuses are not written; they are printed.
 """
 
@@ -114,6 +115,7 @@ def check(folder: Path) -> int:
                 "weight": layer.weight.numpy().ravel().tolist(),
                 "state": sorted(state),
                 "rate": adam.get_lr(),
+                "power": float(adam.state_dict()[f"{layer.weight.name}_beta1_pow_acc_0"].numpy().ravel()[0]),
             }
         )
     )
@@ -123,15 +125,18 @@ def check(folder: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", type=Path, metavar="DIR", help="read files that freshpot wrote")
+    parser.add_argument("--names", action="store_true", help="write the public names only")
     parser.add_argument("--only", default="", metavar="TABLE", help="record one table")
     arguments = parser.parse_args()
     if arguments.check:
         return check(arguments.check)
+    if arguments.names:
+        write_names()
+        return 0
     RECORDED.mkdir(exist_ok=True)
     refused = sum(record(t, c) for t, c in replay.tables().items() if arguments.only in ("", t))
     if not arguments.only:
         write_files()
-        write_names()
     print(f"recorded with paddlepaddle {paddle.__version__}; {refused} refused")
     return 0
 

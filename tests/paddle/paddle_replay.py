@@ -48,7 +48,7 @@ ARRAYS = {
 }
 
 
-class Namespace(dict[str, Any]):
+class Namespace(dict):  # type: ignore[type-arg]
     """What an expression of a case can name: the modules, fresh inputs on demand, and the helpers below."""
 
     def __init__(self, paddle: Any, learning: bool) -> None:
@@ -134,7 +134,9 @@ class Namespace(dict[str, Any]):
             work()
         text = re.sub(r"\d+(ms|us|s)/step", "TIME/step", out.getvalue())
         text = re.sub(r"(?m)^The loss value printed in the log .*\n", "", text)  # 2.0-beta did not say it
-        text = re.sub(r"\x08+|(?<=/step) +(?=[\r\n])", "", text)  # how much is wiped out depends on the times
+        text = re.sub(
+            r"(?<=/step) +(?=[\r\n])", "", text.replace("\b", "")
+        )  # what is wiped out depends on times
         return re.sub(r"ETA: [\d:]+s?", "ETA", text)
 
 

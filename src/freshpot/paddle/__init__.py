@@ -29,9 +29,12 @@ from freshpot.paddle._state import (
     CPUPlace,
     CUDAPinnedPlace,
     CUDAPlace,
+    DType,
+    finfo,
     get_default_dtype,
     get_device,
     get_flags,
+    iinfo,
     is_compiled_with_cuda,
     set_default_dtype,
     set_device,
@@ -51,13 +54,14 @@ __version__ = "2.0.0-beta0"
 
 __all__ = [
     *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "Model", "ParamAttr", "Tensor",
-    "autograd", "callbacks", "create_parameter", "disable_static", "enable_grad", "enable_static",
-    "get_default_dtype", "get_device", "get_flags", "grad", "in_dynamic_mode", "install", "io",
+    "autograd", "callbacks", "create_parameter", "disable_static", "dtype", "enable_grad", "enable_static", "finfo",
+    "get_default_dtype", "get_device", "get_flags", "grad", "iinfo", "in_dynamic_mode", "install", "io",
     "is_compiled_with_cuda", "is_grad_enabled", "linalg", "load", "metric", "nn", "no_grad", "optimizer",
     "regularizer", "save", "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions",
     "static", "summary", "tensor", "utils", "vision",
 ]  # fmt: skip
 
+dtype = DType
 globals().update({name: dtype for name, dtype in DTYPES.items() if name != "bool"})
 globals()["bool"] = DTYPES["bool"]
 

@@ -61,10 +61,17 @@ def load(path: str | os.PathLike[str], return_numpy: bool = False, **configs: An
         found = read_pickle(file.read(), path)
     if isinstance(found, dict) and not configs.get("keep_name_table"):
         found.pop(_NAME_TABLE, None)
-    return found if return_numpy else _tensors(found)
+    return found if return_numpy else _tensors(found, {})
 
 
-def _tensors(value: Any) -> Any:
+def _tensors(value: Any, done: dict[int, Any]) -> Any:
+    """Arrays as tensors; what occurs several times is made once."""
+    if id(value) not in done:
+        done[id(value)] = _made(value, done)
+    return done[id(value)]
+
+
+def _made(value: Any, done: dict[int, Any]) -> Any:
     if isinstance(value, np.ndarray):
         return to_tensor(value)
     if (
@@ -77,5 +84,5 @@ def _tensors(value: Any) -> Any:
         made.name = value[0]
         return made
     if isinstance(value, dict):
-        return {key: _tensors(part) for key, part in value.items()}
-    return type(value)(map(_tensors, value)) if isinstance(value, (list, tuple)) else value
+        return {key: _tensors(part, done) for key, part in value.items()}
+    return type(value)(_tensors(part, done) for part in value) if isinstance(value, (list, tuple)) else value

@@ -1,6 +1,6 @@
 """What is said of a name that is asked for and not there: known in the original, or known nowhere.
 
-The original's public names are in original_names.txt, written by scripts/record_paddle.py under paddlepaddle 3.3.1.
+The original's public names are in original_names.txt, written by scripts/record_paddle.py under paddlepaddle 2.6.2.
 Called by the modules' ``__getattr__`` and by scripts/generate.py.
 """
 
@@ -30,6 +30,7 @@ def original_names() -> dict[str, frozenset[str]]:
 def missing(place: str, name: str, known: Iterable[str]) -> AttributeError:
     """The error for ``paddle.<place>.<name>``."""
     full = f"paddle.{place}" if place else "paddle"
-    if name in original_names().get(place, ()):
+    inner = f"{place}.{name}" if place else name
+    if name in original_names().get(place, ()) or inner in original_names():
         return MissingNameError(f"{full}.{name} is Paddle's, but not supported here; see docs/paddle.md")
     return AttributeError(f"{full} has no '{name}' here.{near_matches(name, known)}")

@@ -22,6 +22,8 @@ _NAMES = {
     ("_codecs", "encode"): "encode",
     ("builtins", "tuple"): "tuple",
     ("__builtin__", "tuple"): "tuple",
+    ("builtins", "bytes"): "bytes",
+    ("__builtin__", "bytes"): "bytes",
     ("collections", "OrderedDict"): "dict",
     ("numpy", "dtype"): "dtype",
     ("numpy", "ndarray"): "ndarray",
@@ -54,6 +56,15 @@ _VALUES = {
 }
 
 
+#: how deep containers may be in each other
+_DEEPEST = 100
+_CONTAINERS = (dict, list, tuple)
+
+
+def _parts(value: Any) -> list[Any]:
+    return [*value, *value.values()] if isinstance(value, dict) else list(value)
+
+
 class _Name:
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -83,7 +94,7 @@ def read_pickle(data: bytes, path: object = None) -> Any:
         for opcode, arg, place in pickletools.genops(data):
             position = place or 0
             if opcode.name == "STOP":
-                return machine.stack.pop()
+                return machine.result()
             machine.run(opcode.name, arg, position)
     except FormatError:
         raise
@@ -129,6 +140,19 @@ class _Machine:
         self.memo[key] = value
         if isinstance(value, _Array):
             value.slots.append(key)
+
+    def result(self) -> Any:
+        """The one value that is left, if it is nested no deeper than data is."""
+        found = self.stack.pop()
+        if self.stack:
+            raise self.fail("corrupt: more than one value at the end")
+        level = [found]
+        for _ in range(_DEEPEST):
+            inner = [part for value in level if isinstance(value, _CONTAINERS) for part in _parts(value)]
+            level = list({id(value): value for value in inner}.values())
+            if not level:
+                return found
+        raise self.fail(f"nested deeper than {_DEEPEST} levels, or a container in itself")
 
     # ---- instructions ----
     def do_proto(self, arg: Any) -> None: ...
@@ -259,6 +283,9 @@ class _Machine:
         if encoding not in ("latin1", "latin-1"):
             raise self.fail(f"corrupt: encoding {encoding!r}")
         return text.encode("latin1")
+
+    def make_bytes(self) -> bytes:
+        return b""
 
     def make_tuple(self, items: Any = ()) -> tuple[Any, ...]:
         return tuple(items)

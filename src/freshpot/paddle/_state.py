@@ -17,9 +17,11 @@ __all__ = [
     "DType",
     "Place",
     "current_device",
+    "finfo",
     "get_default_dtype",
     "get_device",
     "get_flags",
+    "iinfo",
     "is_compiled_with_cuda",
     "place_of",
     "scalars_are_1d",
@@ -105,6 +107,16 @@ def to_dtype(dtype: Any) -> torch.dtype:
             f"unknown element type {dtype!r}; known are {', '.join(DTYPES)}.{near_matches(name, DTYPES)}"
         )
     return DTYPES[name].torch
+
+
+def finfo(dtype: Any) -> Any:
+    """Limits of a float type: ``min``, ``max``, ``eps``, ``tiny``, ``bits``."""
+    return torch.finfo(to_dtype(dtype))
+
+
+def iinfo(dtype: Any) -> Any:
+    """Limits of an integer type: ``min``, ``max``, ``bits``."""
+    return torch.iinfo(to_dtype(dtype))
 
 
 _default_dtype = DTYPES["float32"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
+from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor, unwrap, wrap
 
 __all__ = [
@@ -108,3 +109,7 @@ class _Bridge(torch.autograd.Function):
         made = ctx.layer.backward(ctx.own, *map(wrap, grads))
         parts = list(made) if isinstance(made, (list, tuple)) else [made]
         return (None, None, None, *[None if part is None else part.data_ for part in parts])
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("autograd", name, __all__)

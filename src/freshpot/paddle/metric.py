@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
 from freshpot.errors import ArgumentError
+from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor, lifted, wrap
 
 __all__ = ["Accuracy", "Auc", "Metric", "Precision", "Recall", "accuracy"]
@@ -171,3 +172,7 @@ class Auc(Metric):
     def name(self) -> str:
         """Its name."""
         return self._name
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("metric", name, __all__)

@@ -9,7 +9,14 @@ import torch
 from freshpot.errors import NotSupportedError
 from freshpot.paddle._tensor import wrap
 
-__all__ = ["ClipGradByGlobalNorm", "ClipGradByNorm", "ClipGradByValue"]
+__all__ = [
+    "ClipGradByGlobalNorm",
+    "ClipGradByNorm",
+    "ClipGradByValue",
+    "GradientClipByGlobalNorm",
+    "GradientClipByNorm",
+    "GradientClipByValue",
+]
 
 Grads = list[torch.Tensor]
 
@@ -74,3 +81,8 @@ class ClipGradByGlobalNorm(_Clip):
             return grads
         total = torch.stack(torch._foreach_norm(grads)).norm()
         return list(torch._foreach_mul(grads, self.clip_norm / total.clamp(min=self.clip_norm)))
+
+
+#: the names of 2.0-beta
+GradientClipByValue, GradientClipByNorm = ClipGradByValue, ClipGradByNorm
+GradientClipByGlobalNorm = ClipGradByGlobalNorm

@@ -9,8 +9,8 @@ from freshpot.paddle.nn import functional as F
 from freshpot.paddle.nn.layer import Layer
 
 __all__ = [
-    "AlphaDropout", "Bilinear", "CosineSimilarity", "Dropout", "Dropout2D", "Dropout2d", "Dropout3D", "Embedding",
-    "Flatten", "Identity", "Linear", "Pad1D", "Pad2D", "Pad2d", "Pad3D", "PixelShuffle", "Upsample",
+    "AlphaDropout", "Bilinear", "CosineSimilarity", "Dropout", "Dropout2D", "Dropout3D", "Embedding",
+    "Flatten", "Identity", "Linear", "Pad1D", "Pad2D", "Pad3D", "PixelShuffle", "Upsample",
     "UpsamplingBilinear2D", "UpsamplingNearest2D", "ZeroPad2D",
 ]  # fmt: skip
 
@@ -312,4 +312,31 @@ class CosineSimilarity(Layer):
         return f"axis={self._axis}, eps={self._eps}"
 
 
-Dropout2d, Pad2d = Dropout2D, Pad2D
+def _padding(name: str, base: type[_Pad], mode: str) -> type[_Pad]:
+    def init(
+        self: Any, padding: Any, value: float = 0.0, data_format: str | None = None, name: Any = None
+    ) -> None:
+        base.__init__(self, padding, mode, value, data_format)
+
+    doc = f"{base.__name__} of one mode, as 2.0-beta called it."
+    return type(name, (base,), {"__init__": init, "__doc__": doc, "__module__": __name__})
+
+
+#: the names of 2.0-beta
+_BETA: dict[str, type[Layer]] = {
+    "Dropout2d": Dropout2D,
+    "Dropout3d": Dropout3D,
+    "Pad1d": Pad1D,
+    "Pad2d": Pad2D,
+    "Pad3d": Pad3D,
+    "UpsamplingBilinear2d": UpsamplingBilinear2D,
+    "UpsamplingNearest2d": UpsamplingNearest2D,
+    "ZeroPad2d": ZeroPad2D,
+    **{
+        f"{kind}Pad{axes}d": _padding(f"{kind}Pad{axes}d", base, mode)
+        for kind, mode in (("Constant", "constant"), ("Reflection", "reflect"), ("Replication", "replicate"))
+        for axes, base in ((1, Pad1D), (2, Pad2D), (3, Pad3D))
+    },
+}
+globals().update(_BETA)
+__all__ += [*_BETA]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from freshpot.errors import ArgumentError
+from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor, unwrap
 
 __all__ = [
@@ -259,3 +260,7 @@ def set_global_initializer(weight_init: Initializer | None, bias_init: Initializ
 def default_initializer(is_bias: bool) -> Callable[[Tensor], Tensor]:
     """Xavier's uniform for weights, zeros for biases, unless set otherwise."""
     return _global[is_bias] or (Constant(0.0) if is_bias else XavierUniform())
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("nn.initializer", name, __all__)

@@ -12,8 +12,21 @@ from freshpot.paddle.nn.initializer import Constant
 from freshpot.paddle.nn.layer import Layer
 
 __all__ = [
-    "BatchNorm", "BatchNorm1D", "BatchNorm1d", "BatchNorm2D", "BatchNorm2d", "BatchNorm3D", "BatchNorm3d",
-    "GroupNorm", "InstanceNorm1D", "InstanceNorm2D", "InstanceNorm2d", "InstanceNorm3D", "LayerNorm",
+    "BatchNorm",
+    "BatchNorm1D",
+    "BatchNorm1d",
+    "BatchNorm2D",
+    "BatchNorm2d",
+    "BatchNorm3D",
+    "BatchNorm3d",
+    "GroupNorm",
+    "InstanceNorm1D",
+    "InstanceNorm1d",
+    "InstanceNorm2D",
+    "InstanceNorm2d",
+    "InstanceNorm3D",
+    "InstanceNorm3d",
+    "LayerNorm",
     "LocalResponseNorm",
 ]  # fmt: skip
 
@@ -237,4 +250,6 @@ class LocalResponseNorm(Layer):
         return f"size={size}, alpha={alpha}, beta={beta}, k={k}{more}"
 
 
-BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm2d = BatchNorm1D, BatchNorm2D, BatchNorm3D, InstanceNorm2D
+#: the names of 2.0-beta
+BatchNorm1d, BatchNorm2d, BatchNorm3d = BatchNorm1D, BatchNorm2D, BatchNorm3D
+InstanceNorm1d, InstanceNorm2d, InstanceNorm3d = InstanceNorm1D, InstanceNorm2D, InstanceNorm3D

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from freshpot.errors import ArgumentError
+from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor, wrap
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
@@ -64,3 +65,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor], name: str | 
         raise ArgumentError(f"vector_to_parameters: {vec.size} values for parameters of {sum(sizes)}")
     for parameter, part in zip(own, vec.data_.split(sizes), strict=True):
         parameter.data_.copy_(part.reshape(parameter.data_.shape))
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("nn.utils", name, __all__)

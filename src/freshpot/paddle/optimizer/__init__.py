@@ -3,7 +3,8 @@
 from typing import NoReturn
 
 from freshpot.paddle._missing import missing
-from freshpot.paddle.optimizer import lr
+from freshpot.paddle.optimizer import lr, lr_scheduler
+from freshpot.paddle.optimizer.lr_scheduler import *  # noqa: F403
 from freshpot.paddle.optimizer.optimizer import Optimizer
 from freshpot.paddle.optimizer.rules import (
     SGD,
@@ -18,6 +19,7 @@ from freshpot.paddle.optimizer.rules import (
 )
 
 __all__ = [
+    *lr_scheduler.__all__,
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -29,6 +31,7 @@ __all__ = [
     "Optimizer",
     "RMSProp",
     "lr",
+    "lr_scheduler",
 ]
 
 

@@ -43,9 +43,14 @@ class LRScheduler:
         if self.verbose:
             print(f"Epoch {self.last_epoch}: {type(self).__name__} set learning rate to {self.last_lr}.")
 
+    def state_keys(self) -> None:
+        """Say in ``self.keys`` which attributes are saved; a subclass may name others."""
+        self.keys = ["last_epoch", "last_lr"]
+
     def state_dict(self) -> dict[str, Any]:
-        """``last_epoch`` and ``last_lr``."""
-        return {"last_epoch": self.last_epoch, "last_lr": self.last_lr}
+        """The attributes that ``state_keys`` (in 2.0-beta ``_state_keys``) names."""
+        getattr(self, "_state_keys", self.state_keys)()
+        return {name: self.__dict__[name] for name in self.keys if name in self.__dict__}
 
     def set_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the state of :meth:`state_dict`."""
@@ -300,10 +305,9 @@ class ReduceOnPlateau(LRScheduler):
         self.base_lr = self.last_lr = float(learning_rate)
         self.verbose = verbose
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_keys(self) -> None:
         """What it remembers."""
-        names = ("cooldown_counter", "best", "num_bad_epochs", "last_epoch", "last_lr")
-        return {name: getattr(self, name) for name in names}
+        self.keys = ["cooldown_counter", "best", "num_bad_epochs", "last_epoch", "last_lr"]
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Tell it what is watched."""

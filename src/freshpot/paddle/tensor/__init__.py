@@ -113,7 +113,11 @@ def _bind_methods() -> None:
     for sign, name in {**_OPERATORS, **_BITS}.items():
         setattr(Tensor, f"__r{sign}__", _swapped(getattr(maths, name)))
     for name in _INPLACE.split():
-        setattr(Tensor, f"{name}_", _in_place(getattr(Tensor, name)))
+        in_place = _in_place(getattr(Tensor, name))
+        in_place.__doc__ = f"``{name}``, in place of the tensor."
+        setattr(Tensor, f"{name}_", in_place)
+        globals()[f"{name}_"] = in_place
+        __all__.append(f"{name}_")
     for name in ("zero", "fill", "uniform", "normal", "exponential", "fill_diagonal"):
         setattr(Tensor, f"{name}_", getattr(creation, f"{name}_"))
     setattr(Tensor, "__neg__", maths.__dict__["neg"])  # noqa: B010

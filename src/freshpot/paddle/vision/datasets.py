@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
@@ -12,9 +12,11 @@ from PIL import Image
 from freshpot.data.mnist import load_mnist
 from freshpot.errors import ArgumentError, DataError
 from freshpot.formats.idx import read_idx
+from freshpot.paddle._missing import missing
 from freshpot.paddle.io.dataset import Dataset
+from freshpot.paddle.vision.folder import Cifar10, Cifar100, DatasetFolder, ImageFolder
 
-__all__ = ["MNIST", "FashionMNIST"]
+__all__ = ["MNIST", "Cifar10", "Cifar100", "DatasetFolder", "FashionMNIST", "ImageFolder"]
 
 
 class MNIST(Dataset):
@@ -101,3 +103,7 @@ class FashionMNIST(MNIST):
         if not all(path.is_file() for path in paths):
             raise DataError(f"{folder} does not hold Fashion-MNIST; name image_path and label_path")
         return self._read(str(paths[0]), str(paths[1]))
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("vision.datasets", name, __all__)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from freshpot.paddle import tensor as ops
+from freshpot.paddle._missing import missing
 from freshpot.paddle.nn import activations, container, windows
 from freshpot.paddle.nn.common import Linear
 from freshpot.paddle.nn.layer import Layer
@@ -38,3 +39,7 @@ class LeNet(Layer):
         """Pictures -> scores."""
         x = self.features(inputs)
         return self.fc(ops.flatten(x, 1)) if self.num_classes > 0 else x
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing("vision.models", name, __all__)

@@ -14,8 +14,8 @@ from freshpot.paddle._tensor import lifted
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d",
-    "conv1d_transpose", "conv2d", "conv2d_transpose", "conv3d", "conv3d_transpose", "max_pool1d", "max_pool2d",
-    "max_pool3d", "unfold",
+    "conv1d_transpose", "conv2d", "conv2d_transpose", "conv3d", "conv3d_transpose", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d", "max_pool3d", "unfold",
 ]  # fmt: skip
 
 _CONVOLUTIONS: list[Callable[..., torch.Tensor]] = [F.conv1d, F.conv2d, F.conv3d]
@@ -166,6 +166,9 @@ conv1d, conv2d, conv3d = _make_conv(1, "NCL"), _make_conv(2, "NCHW"), _make_conv
 conv1d_transpose = _make_transposed(1, "NCL")
 conv2d_transpose = _make_transposed(2, "NCHW")
 conv3d_transpose = _make_transposed(3, "NCDHW")
+
+#: the names of 2.0-beta
+conv_transpose1d, conv_transpose2d, conv_transpose3d = conv1d_transpose, conv2d_transpose, conv3d_transpose
 
 _MAX: list[Callable[..., Any]] = [F.max_pool1d, F.max_pool2d, F.max_pool3d]
 _AVG: list[Callable[..., Any]] = [F.avg_pool1d, F.avg_pool2d, F.avg_pool3d]

@@ -1,0 +1,275 @@
+"""What is refused, and what is said: names that are not here, arguments without effect, wrong uses."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import freshpot.paddle as paddle
+from freshpot.errors import (
+    ArgumentError,
+    DataError,
+    DTypeError,
+    FreshpotError,
+    GradientError,
+    NotSupportedError,
+    ShapeError,
+)
+from freshpot.paddle._missing import original_names
+
+nn, F, opt, io = paddle.nn, paddle.nn.functional, paddle.optimizer, paddle.io
+
+
+def linear() -> Any:
+    return nn.Linear(3, 2)
+
+
+def model() -> Any:
+    made = paddle.Model(linear())
+    made.prepare(opt.SGD(0.1, made.parameters()), nn.CrossEntropyLoss())
+    return made
+
+
+def half() -> list[Any]:
+    layer = linear()
+    layer.to(dtype="float16")
+    return list(layer.parameters())
+
+
+X = np.ones((2, 3), np.float32)
+REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
+    "static mode": (lambda: paddle.enable_static(), NotSupportedError, "only the dynamic mode"),
+    "amp": (lambda: model().prepare(amp_configs="O1"), NotSupportedError, "amp_configs"),
+    "multi_precision": (
+        lambda: opt.Adam(parameters=half(), multi_precision=True), NotSupportedError, "multi_precision for float16",
+    ),
+    "lazy_mode": (
+        lambda: opt.Adam(parameters=nn.Embedding(4, 2, sparse=True).parameters(), lazy_mode=True), NotSupportedError,
+        "lazy_mode",
+    ),
+    "rescale_grad": (
+        lambda: opt.Momentum(parameters=linear().parameters(), rescale_grad=0.5), NotSupportedError, "rescale_grad",
+    ),
+    "auto_skip_clip": (
+        lambda: nn.ClipGradByGlobalNorm(1.0, auto_skip_clip=True), NotSupportedError,
+        "auto_skip_clip",
+    ),
+    "an inference model": (lambda: model().save("x", training=False), NotSupportedError, "static program"),
+    "nan checks": (lambda: paddle.set_flags({"FLAGS_check_nan_inf": True}), NotSupportedError, "check_nan_inf"),
+    "a flag": (lambda: paddle.set_flags({"FLAGS_check_nan": 1}), ArgumentError, "FLAGS_check_nan_inf"),
+    "no parameters": (lambda: opt.SGD(0.1), ArgumentError, r"parameters=model.parameters\(\)"),
+    "a learning rate": (lambda: opt.SGD("0.1", linear().parameters()), ArgumentError, "number or an LRScheduler"),
+    "a clip": (lambda: opt.SGD(0.1, linear().parameters(), grad_clip=1.0), ArgumentError, "ClipGradBy"),
+    "no loss": (lambda: paddle.Model(linear()).train_batch([X]), ArgumentError, r"prepare\(optimizer, loss\)"),
+    "a metric": (
+        lambda: paddle.Model(linear()).prepare(metrics=[3]), ArgumentError,
+        "int is no paddle.metric.Metric",
+    ),
+    "no data": (lambda: model().fit(), ArgumentError, "data set or a DataLoader"),
+    "num_iters": (lambda: model().fit([X], num_iters=0), ArgumentError, "num_iters must be 1"),
+    "a shape": (lambda: linear()(paddle.ones([2, 4])), ShapeError, r"\[2, 4\], the weight \[3, 2\]"),
+    "labels": (lambda: F.cross_entropy(paddle.ones([2, 3]), paddle.zeros([3], "int64")), ShapeError, r"got \[3\]"),
+    "a reduction": (lambda: nn.MSELoss(reduction="avg"), ArgumentError, "'avg'; choose 'mean'"),
+    "a layer's argument": (lambda: nn.Softmax(dim=1), ArgumentError, "Softmax takes axis"),
+    "an element type": (lambda: paddle.zeros([1], "float31"), DTypeError, "Did you mean float32"),
+    "ragged rows": (lambda: paddle.to_tensor([[1, 2], [3]]), ArgumentError, "unequal length"),
+    "words": (lambda: paddle.to_tensor(["a"]), ArgumentError, "no numbers"),
+    "reshape": (lambda: paddle.ones([6]).reshape([4]), ArgumentError, r"\[6\] cannot become \[4\]"),
+    "split": (lambda: paddle.split(paddle.ones([5]), 2), ArgumentError, "no 2 equal parts"),
+    "item": (lambda: paddle.ones([2]).item(), ArgumentError, "2 elements; give an index"),
+    "backward twice": (lambda: twice(), GradientError, "retain_graph=True"),
+    "writing into a parameter": (lambda: linear().weight.__setitem__(0, 1.0), GradientError, "no_grad"),
+    "negative steps beside lists": (lambda: paddle.ones([3, 3])[::-1, [0, 1]], NotSupportedError, "index twice"),
+    "a name that is taken": (lambda: linear().register_buffer("weight", paddle.ones([1])), ArgumentError, "taken"),
+    "before super().__init__": (lambda: early(), ArgumentError, r"call super\(\).__init__\(\)"),
+    "channels last": (lambda: F.conv2d(paddle.ones([1, 1, 4, 4]), paddle.ones([1, 1, 2, 2]), data_format="NWHC"),
+                      ArgumentError, "channels first"),
+    "padding": (
+        lambda: F.max_pool2d(paddle.ones([1, 1, 4, 4]), 2, padding="HALF"), ArgumentError,
+        "'SAME' and 'VALID'",
+    ),
+    "groups": (lambda: nn.Conv2D(3, 4, 1, groups=2), ArgumentError, "cut into 2 groups"),
+    "an initialiser's shape": (lambda: init([2]), ArgumentError, r"shape \[2\], the parameter \[3\]"),
+    "other betas": (lambda: other_betas(), ArgumentError, "are not of beta1"),
+    "a state's shape": (lambda: state_of([5]), ArgumentError, r"shape \[5\], expected \[2\]"),
+    "both samplers": (
+        lambda: io.BatchSampler([1], io.SequenceSampler([1])), ArgumentError,
+        "dataset or a sampler",
+    ),
+    "a batch size": (lambda: io.BatchSampler([1, 2], batch_size=0), ArgumentError, "1 or more, got 0"),
+    "num_samples": (lambda: io.RandomSampler([1, 2], num_samples=3), ArgumentError, "from 1 to 2, got 3"),
+    "a rank": (lambda: io.DistributedBatchSampler([1, 2], 1, 2, 2), ArgumentError, "rank 2 of 2"),
+    "unequal samples": (
+        lambda: list(io.DataLoader([np.ones(2), np.ones(3)], batch_size=2)), DataError,
+        "different shapes",
+    ),
+    "pictures in batches": (lambda: list(io.DataLoader([object()], batch_size=1)), DataError, "collate_fn"),
+    "workers": (lambda: io.DataLoader([1], num_workers=-1), ArgumentError, "must not be negative"),
+    "names of fields": (lambda: io.DataLoader([1], return_list=False), ArgumentError, "feed_list"),
+    "a sampler and a size": (
+        lambda: io.DataLoader([1], batch_sampler=io.BatchSampler([1]), batch_size=2), ArgumentError, "says batch_size",
+    ),
+    "parts": (lambda: io.random_split([1, 2], [1, 2]), ArgumentError, "add up to 3, the data set has 2"),
+    "a mode": (lambda: paddle.vision.datasets.MNIST(mode="val"), ArgumentError, "'train' or 'test'"),
+    "an archive": (lambda: paddle.vision.datasets.Cifar10("none.tar.gz"), DataError, "data_file"),
+    "a transform's key": (
+        lambda: paddle.vision.transforms.Resize(3, keys=("mask",)), ArgumentError,
+        "_apply_mask",
+    ),
+    "a hue": (lambda: paddle.vision.transforms.HueTransform(0.6), ArgumentError, "beyond its bounds"),
+    "a small picture": (lambda: paddle.vision.transforms.RandomCrop(5)(np.zeros((3, 3), np.uint8)), ArgumentError,
+                        "pad_if_needed"),
+    "a picture of words": (
+        lambda: paddle.vision.transforms.Resize(3)(np.array([["a"]])), DTypeError,
+        "a picture must be",
+    ),
+    "both kinds of step": (lambda: paddle.callbacks.LRScheduler(True, True), ArgumentError, "not both"),
+    "a result to watch": (
+        lambda: paddle.callbacks.EarlyStopping("acc").on_eval_end({"loss": 1}), ArgumentError,
+        "no 'acc'",
+    ),
+    "an rnn's direction": (lambda: nn.GRU(2, 3, direction="back"), ArgumentError, "'bidirect'"),
+    "an rnn's states": (
+        lambda: nn.GRU(2, 3)(paddle.ones([1, 4, 2]), paddle.ones([1, 3])), ShapeError,
+        r"\[1, 1, 3\]",
+    ),
+    "a cache": (lambda: nn.MultiHeadAttention(4, 2)(paddle.ones([1, 2, 4]), cache=1), NotSupportedError, "cache"),
+    "heads": (lambda: nn.MultiHeadAttention(5, 2), ArgumentError, "cut into 2 heads"),
+    "a summary of nothing": (lambda: paddle.summary(linear()), ArgumentError, "input_size"),
+    "print options": (lambda: paddle.set_printoptions(precision=-1), ArgumentError, "precision"),
+    "a device": (lambda: paddle.set_device("npu"), NotSupportedError, "'cpu' and 'gpu"),
+    "minimize": (
+        lambda: opt.SGD(0.1, linear().parameters()).minimize(X, parameters=[]), NotSupportedError,
+        "static",
+    ),
+}  # fmt: skip
+
+
+def twice() -> None:
+    x = paddle.to_tensor([2.0], stop_gradient=False)
+    y = (x * x).sum()
+    y.backward()
+    y.backward()
+
+
+def early() -> None:
+    class Early(nn.Layer):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self.part = linear()
+
+    Early()
+
+
+def init(value: list[int]) -> None:
+    paddle.create_parameter(
+        [3], "float32", default_initializer=nn.initializer.Assign(np.ones(value, np.float32))
+    )
+
+
+def other_betas() -> None:
+    layer = linear()
+    adam = opt.Adam(parameters=layer.parameters())
+    adam.set_state_dict(
+        {f"{layer.bias.name}_beta1_pow_acc_0": np.array([0.5]), f"{layer.bias.name}_beta2_pow_acc_0": [0.5]}
+    )
+
+
+def state_of(shape: list[int]) -> None:
+    layer = linear()
+    momentum = opt.Momentum(parameters=layer.parameters())
+    momentum.set_state_dict({f"{layer.bias.name}_velocity_0": np.zeros(shape, np.float32)})
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    work, kind, said = REFUSED[name]
+    with pytest.raises(kind, match=said):
+        work()
+
+
+PLACES = [place for place in original_names() if place not in ("jit", "amp", "distribution", "distributed")]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_name_of_the_original_is_there_or_said_to_be_missing(place: str) -> None:
+    home: Any = paddle
+    for part in place.split(".") if place else []:
+        home = getattr(home, part)
+    for name in original_names()[place]:
+        if not hasattr(home, name) and not isinstance(home, type):
+            with pytest.raises(NotSupportedError, match=f"{name} is Paddle's, but not supported here"):
+                getattr(home, name)
+
+
+def test_modules_that_are_missing_are_said_to_be() -> None:
+    with pytest.raises(NotSupportedError, match=r"paddle\.jit is Paddle's"):
+        paddle.jit  # noqa: B018
+    with pytest.raises(NotSupportedError, match=r"Tensor\.to_sparse_coo is Paddle's"):
+        paddle.ones([1]).to_sparse_coo  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no 'zeroes' here\. Did you mean zeros"):
+        paddle.zeroes  # noqa: B018
+    with pytest.raises(AttributeError, match="Did you mean Conv2"):
+        nn.Conv2  # noqa: B018
+
+
+def test_every_public_name_is_there() -> None:
+    places = """nn nn.functional nn.initializer nn.utils io metric optimizer optimizer.lr vision vision.transforms
+    vision.datasets vision.models linalg autograd static regularizer"""
+    modules = [importlib.import_module(f"freshpot.paddle.{place}") for place in places.split()]
+    for module in (paddle, paddle.callbacks, *modules):
+        for name in module.__all__:
+            assert getattr(module, name) is not None, f"{module.__name__}.{name}"
+
+
+BETA = {
+    "Conv2d": "Conv2D", "ConvTranspose2d": "Conv2DTranspose", "MaxPool2d": "MaxPool2D", "AdaptiveAvgPool2d":
+    "AdaptiveAvgPool2D", "BatchNorm1d": "BatchNorm1D", "InstanceNorm3d": "InstanceNorm3D", "Dropout3d": "Dropout3D",
+    "Pad2d": "Pad2D", "UpsamplingNearest2d": "UpsamplingNearest2D", "GradientClipByNorm": "ClipGradByNorm",
+}  # fmt: skip
+
+
+def test_names_of_beta() -> None:
+    for old, new in BETA.items():
+        assert getattr(nn, old) is getattr(nn, new)
+    x = paddle.to_tensor(np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3))
+    np.testing.assert_array_equal(
+        nn.ReflectionPad2d([1, 1, 1, 1])(x).numpy(), F.pad(x, [1, 1, 1, 1], mode="reflect").numpy()
+    )
+    assert nn.ConstantPad1d([1, 0], value=7.0)(x[0]).numpy()[0, 0, 0] == 7
+    assert F.conv_transpose2d is F.conv2d_transpose
+
+
+def test_learning_rates_of_beta(capsys: pytest.CaptureFixture[str]) -> None:
+    names = paddle.optimizer.lr_scheduler
+    rate = names.StepLR(learning_rate=0.5, step_size=1, gamma=0.5, verbose=True)
+    rate.step()
+    assert rate() == 0.25
+    assert capsys.readouterr().out.endswith("Epoch 1: StepLR set learning rate to 0.25.\n")
+    assert opt.NoamLR is names.NoamLR
+
+    class Own(names._LRScheduler):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            self.factor = 3
+            super().__init__(1.0)
+
+        def get_lr(self) -> float:
+            return float(self.base_lr / (1 + self.factor * self.last_epoch))
+
+        def _state_keys(self) -> None:
+            self.keys = ["last_epoch", "factor"]
+
+    own = Own()
+    own.step()
+    assert own() == 0.25
+    assert own.state_dict() == {"last_epoch": 1, "factor": 3}
+
+
+def test_single_numbers_have_shape_1_as_in_2_0() -> None:
+    x = paddle.to_tensor([1.0, 3.0])
+    assert paddle.mean(x).shape == [1]
+    assert str(paddle.mean(x).numpy()) == "[2.]"
+    assert F.cross_entropy(paddle.ones([2, 3]), paddle.zeros([2], "int64")).shape == [1]

@@ -117,6 +117,13 @@ class FarTensor(torch.Tensor):
         return _results(func, name, args, kwargs, made)
 
 
+def _check_generator(func: Any, generator: Any, far: bool) -> None:
+    """Refuse a source of random numbers that is on the other side."""
+    if generator is not None and getattr(generator, "is_far", False) != far:
+        wanted, found = ("cuda", "cpu") if far else ("cpu", "cuda")
+        raise RuntimeError(f"{func}: expected a '{wanted}' device type for generator but found '{found}'")
+
+
 def _near(value: Any) -> Any:
     return value.near if isinstance(value, FarTensor) else value
 
@@ -129,9 +136,6 @@ def _check(func: Any, name: str, args: Any, kwargs: Any) -> None:
     """Refuse what a GPU refuses."""
     if func.namespace != "aten" or "mkldnn" in name:
         raise NotImplementedError(f"{func} has no kernel for the device")
-    generator = kwargs.get("generator")
-    if generator is not None and not getattr(generator, "is_far", False):
-        raise RuntimeError(f"{func}: expected a 'cuda' device type for generator but found 'cpu'")
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
     near = [t for t in tensors if not isinstance(t, FarTensor)]
     if not near:
@@ -175,12 +179,17 @@ class _Calls(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in (Tensor.to, Tensor.cpu, Tensor.cuda):
             return _move(func, args, kwargs)
-        if any(isinstance(t, FarTensor) for t in tree_leaves((args, kwargs))):
-            if kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cuda":
+        is_far = any(isinstance(t, FarTensor) for t in tree_leaves((args, kwargs)))
+        wants_far = kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cuda"
+        _check_generator(func, kwargs.get("generator"), is_far or wants_far)
+        if is_far:
+            if wants_far:
                 del kwargs["device"]
+            if func is Tensor.new_tensor:
+                return FarTensor(args[0].near.new_tensor(*args[1:], **kwargs))
             with _Numbers():
                 return func(*args, **kwargs)
-        if kwargs.get("device") is None or torch.device(kwargs["device"]).type != "cuda":
+        if not wants_far:
             return func(*args, **kwargs)
         kwargs["device"] = "cpu"
         return tree_map(_far, func(*args, **kwargs))

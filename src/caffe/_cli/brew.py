@@ -12,6 +12,8 @@ import torch
 from caffe import _log, _mode
 from caffe._cli.flags import CommandError, Flag
 from caffe.proto import caffe_pb2
+from freshpot.engine.device import torch_device
+from freshpot.net.op import CUDA, Device
 
 FLAGS = (
     Flag("gpu", "", "run on the GPU of this number, or on 'all'; several numbers are separated by commas"),
@@ -37,8 +39,11 @@ def gpus(text: str) -> list[int]:
 
     Raises:
         CommandError: it is no list of numbers.
+        DeviceError: it is ``all``, there are none, and ``FRESHPOT_STRICT_DEVICE=1`` forbids the CPU instead.
     """
     if text == "all":
+        if not torch.cuda.device_count():
+            torch_device(Device(CUDA, 0))  # says that there is none, or refuses to go on
         return list(range(torch.cuda.device_count()))
     try:
         return [int(word) for word in text.split(",")] if text else []

@@ -226,7 +226,7 @@ def _compare_all(ws: Workspace, case: Case, prefix: str, blobs: Mapping[str, Any
 
 def to_numpy(value: Any) -> Any:
     """A blob's value as numpy, if it is a tensor."""
-    return value.numpy() if isinstance(value, torch.Tensor) else value
+    return value.cpu().numpy() if isinstance(value, torch.Tensor) else value
 
 
 def compare(got: Any, wanted: Any, rtol: float = 0.0, atol: float = 0.0) -> str | None:

@@ -225,8 +225,14 @@ class BoxWithNMSLimit(Operator):
                 columns[1].append(mine[rows, self._place(j) : self._place(j) + 4])
                 columns[2].append(values.new_full((len(rows),), j - first))
                 columns[3].append(rows.int())
-        blank = (scores.new_zeros(0), scores.new_zeros(0, 4), scores.new_zeros(0), counts.new_zeros(0))
+        blank = (
+            scores.new_zeros(0),
+            scores.new_zeros(0, 4),
+            scores.new_zeros(0),
+            scores.new_zeros(0, dtype=torch.int32),
+        )
         joined = [torch.cat(c) if c else e for c, e in zip(columns, blank, strict=True)]
+        counts = counts.to(scores.device)
         return (*joined[:3], counts.sum(1).float(), joined[3], counts)
 
     def _place(self, j: int) -> int:

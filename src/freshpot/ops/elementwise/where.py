@@ -40,4 +40,4 @@ class Where(Operator):
     def kernel(self, C: Tensor, X: Any, Y: Any) -> Any:
         if self.broadcast_on_rows:
             C = C.reshape(-1, *(1,) * (len(X.shape) - 1))
-        return np.where(C.numpy(), X, Y) if isinstance(X, np.ndarray) else torch.where(C, X, Y)
+        return np.where(C.cpu().numpy(), X, Y) if isinstance(X, np.ndarray) else torch.where(C, X, Y)

@@ -180,20 +180,22 @@ class UniqueUniformFill(RandomFiller):
             self.refuse(
                 f"{Y.numel()} different numbers are wanted, from {self.min} to {self.max} are {free}."
             )
-        drawn = _sample(self.min, self.max, avoid, Y.numel(), self.generator)
+        drawn = self._sample(avoid, Y.numel())
         return Y.copy_(torch.tensor(drawn, dtype=self.dtype).reshape(Y.shape))
 
-
-def _sample(low: int, high: int, avoid: set[int], count: int, generator: torch.Generator | None) -> list[int]:
-    """Different numbers; by rejection where they are few among many, so the range is not laid out."""
-    if 4 * (count + len(avoid)) >= high - low:
-        free = [n for n in range(low, high + 1) if n not in avoid]
-        return [free[i] for i in torch.randperm(len(free), generator=generator)[:count].tolist()]
-    taken = dict.fromkeys(avoid)
-    while len(taken) < count + len(avoid):
-        n = int(torch.randint(low, high + 1, (1,), generator=generator))
-        taken.setdefault(n)
-    return list(taken)[len(avoid) :]
+    def _sample(self, avoid: set[int], count: int) -> list[int]:
+        """Different numbers; by rejection where they are few among many, so the range is not laid out."""
+        low, high = self.min, self.max
+        seeded = self.generator
+        drawn_by: Any = {"generator": seeded, "device": self.device} if seeded is not None else {}
+        if 4 * (count + len(avoid)) >= high - low:
+            free = [n for n in range(low, high + 1) if n not in avoid]
+            return [free[i] for i in torch.randperm(len(free), **drawn_by)[:count].tolist()]
+        taken = dict.fromkeys(avoid)
+        while len(taken) < count + len(avoid):
+            n = int(torch.randint(low, high + 1, (1,), **drawn_by))
+            taken.setdefault(n)
+        return list(taken)[len(avoid) :]
 
 
 class Float16UniformFill(Operator):

@@ -118,7 +118,7 @@ class CaffeUpdate(Operator, abstract=True):
     def _clip(self, grads: tuple[Tensor, ...]) -> Tensor:
         """Scale the gradients down to the limit; returns their norm before (0 where there is no limit)."""
         if self.clip_gradients < 0 or not grads:
-            return torch.zeros(1)
+            return torch.zeros(1, device=self.device)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
         found = norm.item()
         if found > self.clip_gradients:

@@ -18,12 +18,12 @@ def blank(like: Any, shape: tuple[int, ...]) -> Any:
 
 def as_index(mask: Tensor, data: Any) -> Any:
     """A mask or row numbers in the form that ``data`` is indexed with."""
-    return mask if isinstance(data, Tensor) else mask.numpy()
+    return mask if isinstance(data, Tensor) else mask.cpu().numpy()
 
 
 def take(data: Any, rows: Tensor) -> Any:
     """Copies of these rows."""
-    return data[rows.long()] if isinstance(data, Tensor) else data[rows.long().numpy()]
+    return data[rows.long()] if isinstance(data, Tensor) else data[rows.long().cpu().numpy()]
 
 
 def join(parts: list[Any]) -> Any:

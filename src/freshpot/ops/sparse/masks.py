@@ -32,7 +32,7 @@ class BooleanMask(Operator):
 
     def kernel(self, data: Any, mask: Tensor) -> tuple[Any, ...]:
         kept = mask.nonzero().reshape(-1)
-        rows = data.index_select(0, kept) if isinstance(data, Tensor) else data[kept.numpy()]
+        rows = data.index_select(0, kept) if isinstance(data, Tensor) else data[kept.cpu().numpy()]
         return rows, kept
 
     @gradient("mask dmasked_data -> ddata", check=lambda *inputs: None)

@@ -149,7 +149,8 @@ class GatherRanges(Operator):
         if len(flat) and (int(flat.min()) < 0 or int(flat.sum(1).max()) > data.shape[0]):
             self.refuse(f"a range lies outside the {data.shape[0]} elements.")
         sizes = flat[:, 1]
-        within = torch.arange(int(sizes.sum())) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+        within = torch.arange(int(sizes.sum()), device=sizes.device)
+        within = within - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
         rows = within + torch.repeat_interleave(flat[:, 0], sizes)
         return take(data, rows), ranges[..., 1].sum(1).int()
 
@@ -203,7 +204,7 @@ class GatherRangesToDense(Operator):
             full = size == length
             if bool(((start < 0) | (start + size > len(data)))[full].any()):
                 self.refuse(f"a range lies outside the {len(data)} elements.")
-            places = start[full][:, None] + torch.arange(length)
+            places = start[full][:, None] + torch.arange(length, device=start.device)
             if key:
                 places = places.gather(1, torch.argsort(key[0][places], dim=1, stable=True))
             out = data.new_zeros(len(ranges), length)
@@ -258,7 +259,7 @@ class MergeIdLists(Operator):
         for size, ids in zip(lengths, values, strict=True):
             if int(size.sum()) != len(ids):
                 self.refuse(f"lengths add up to {int(size.sum())}, but there are {len(ids)} values.")
-        numbers = torch.arange(len(lengths[0]))
+        numbers = torch.arange(len(lengths[0]), device=lengths[0].device)
         examples = torch.cat([torch.repeat_interleave(numbers, size.long()) for size in lengths])
         pairs = torch.unique(torch.stack((examples, torch.cat(values).long())), dim=1)
         counts = torch.bincount(pairs[0], minlength=len(numbers)).int()

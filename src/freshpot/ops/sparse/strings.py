@@ -28,7 +28,7 @@ class _Texts(Operator, abstract=True):
         wanted = getattr(self, self.args[0].name)
         made = [type(self).function(text, wanted) for text in X.ravel().tolist()]
         if not self.makes_text:
-            return torch.tensor(made, dtype=torch.bool).reshape(X.shape)
+            return torch.tensor(made, dtype=torch.bool, device=self.device).reshape(X.shape)
         Y = np.empty(len(made), dtype=object)
         Y[:] = made
         return Y.reshape(X.shape)

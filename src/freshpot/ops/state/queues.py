@@ -268,7 +268,7 @@ class WeightedSampleDequeueBlobs(_OnQueue):
             )
         if self.table_idx_blob >= self.num_outputs - 1:
             self.refuse(f"argument 'table_idx_blob' must be below {self.num_outputs - 1}.", ArgumentError)
-        self.chances = torch.tensor(weights)
+        self.chances = torch.tensor(weights, device=self.device)
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         chosen = int(torch.multinomial(self.chances, 1, generator=self.generator))

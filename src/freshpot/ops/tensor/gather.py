@@ -61,7 +61,7 @@ class Gather(_Picking):
     def kernel(self, DATA: Any, INDICES: Tensor) -> Any:
         place = self.place(DATA)
         if not isinstance(DATA, Tensor):
-            return DATA.take(INDICES.numpy(), place)
+            return DATA.take(INDICES.cpu().numpy(), place)
         if self.match_outer:
             return _match_outer(DATA, INDICES, place)
         at: Any = (*(slice(None),) * place, INDICES.long())

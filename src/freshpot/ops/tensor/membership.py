@@ -89,7 +89,7 @@ class IsMemberOf(Operator):
         if isinstance(X, Tensor):
             return torch.isin(X.long(), torch.tensor(self.value, dtype=torch.int64, device=X.device))
         found = [text in (self.texts or ()) for text in X.ravel().tolist()]
-        return torch.tensor(found, dtype=torch.bool).reshape(X.shape)
+        return torch.tensor(found, dtype=torch.bool, device=self.device).reshape(X.shape)
 
 
 class Find(Operator):
@@ -133,7 +133,7 @@ class FindDuplicateElements(Operator):
             if value in seen:
                 places.append(i)
             seen.add(value)
-        return torch.tensor(places, dtype=torch.int64)
+        return torch.tensor(places, dtype=torch.int64, device=self.device)
 
 
 class Conditional(Operator):
@@ -158,7 +158,7 @@ class Conditional(Operator):
         rows = condition.reshape(-1, *[1] * (len(yes.shape) - 1))
         if isinstance(yes, Tensor):
             return torch.where(rows, yes, no)
-        return np.where(rows.numpy(), yes, no)
+        return np.where(rows.cpu().numpy(), yes, no)
 
 
 def _pass(g: GradientMaker) -> list[Op]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from conftest import SHARED, needs_shared
 from freshpot.cli import main
-from freshpot.cli.mnist_job import MnistJob
+from freshpot.cli._mnist import DIALECTS, job_class
 from freshpot.data.synthetic import make_digits
 from freshpot.formats.idx import write_idx
 
@@ -36,20 +37,80 @@ def job(digits: Path, out: Path, *more: str) -> int:
     return main(["mnist", "--data", str(digits), "--out", str(out), "--batch-size", "32", *more])
 
 
-@pytest.mark.parametrize("model", ["lenet", "mlp"])
+SAVED = {
+    "caffe2": ["mnist_lenet.minidb"],
+    "caffe": ["lenet.caffemodel", "lenet_deploy.prototxt", "lenet_solver.prototxt"],
+    "paddle": ["lenet.pdparams"],
+    "torch": ["lenet.pth"],
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_it_trains_tests_saves_reloads_and_reports(
-    model: str, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dialect: str, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert job(digits, tmp_path, "--iters", "40", "--model", model) == 0
+    assert job(digits, tmp_path, "--iters", "40", "--dialect", dialect) == 0
     printed = capsys.readouterr().out
     accuracy = float(re.search(r"Test accuracy: ([\d.]+) on 200 images", printed)[1])
     assert accuracy > 0.4  # of 10 classes, after 40 steps
-    assert f"Saved mnist_{model}.minidb, reloaded in a fresh workspace" in printed
-    assert json.loads((tmp_path / "result.json").read_text())["test_accuracy"] == accuracy
+    assert f"Saved {SAVED[dialect][0]}, reloaded by itself" in printed
+    assert all((tmp_path / name).is_file() for name in SAVED[dialect])
+    numbers = json.loads((tmp_path / "result.json").read_text())
+    assert (numbers["dialect"], numbers["test_accuracy"]) == (dialect, accuracy)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<svg" in page
-    assert ("Feature maps" in page) == (model == "lenet")
+    assert f"through the {job_class(dialect).title} door" in page
+    assert "431,080" in page  # Caffe's LeNet
+    for part in ("Learning", "Digits", "One digit, one answer", "Feature maps", "Mistakes", "Numbers"):
+        assert part in page
+    assert ("The net</h2>" in page) == (dialect != "paddle")  # whose door has no graph
     assert not re.search(r'(src|href)="https?:', page), "the report must work offline"
+
+
+def test_an_mlp(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job(digits, tmp_path, "--iters", "40", "--model", "mlp") == 0
+    assert "Saved mnist_mlp.minidb" in capsys.readouterr().out
+    assert "Feature maps" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_all_of_them(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One after the other, then side by side; what has a snapshot goes on from it."""
+    assert job(digits, tmp_path / "caffe", "--iters", "2", "--dialect", "caffe") == 0
+    capsys.readouterr()
+    assert job(digits, tmp_path, "--iters", "3", "--dialect", "all", "--resume") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("starting anew") == 3
+    assert "Resumed after 2 steps" in printed
+    rows = re.findall(r"^(\w+) +([\d.]+) +[\d.]+ +(\d+)  (.*)$", printed, flags=re.M)
+    assert [row[0] for row in rows] == list(DIALECTS)
+    for dialect, accuracy, pace, saved in rows:
+        assert saved == str((tmp_path / dialect).resolve() / SAVED[dialect][0])
+        numbers = json.loads((tmp_path / dialect / "result.json").read_text())
+        assert numbers["test_accuracy"] == float(accuracy)
+        assert numbers["steps"] == 3
+        assert int(pace) > 0
+
+
+def learnt(dialect: str, out: Path) -> dict[str, np.ndarray]:
+    """The parameters in a snapshot, by its door's own reader."""
+    if dialect == "caffe2":
+        return weights(out)
+    if dialect == "caffe":
+        import caffe
+
+        (path,) = out.glob("snapshot_iter_*.caffemodel")  # older ones are gone
+        net = caffe.Net(str(out / "lenet_deploy.prototxt"), str(path), caffe.TEST)
+        return {
+            f"{name} {i}": b.data.copy() for name, blobs in net.params.items() for i, b in enumerate(blobs)
+        }
+    if dialect == "paddle":
+        from freshpot import paddle
+
+        return {
+            name: np.asarray(value) for name, value in paddle.load(str(out / "snapshot.pdparams")).items()
+        }
+    import torch
+
+    return {name: value.numpy() for name, value in torch.load(out / "snapshot.pth")["net"].items()}
 
 
 def weights(out: Path) -> dict[str, np.ndarray]:
@@ -68,34 +129,60 @@ def weights(out: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def test_resuming_gives_what_one_run_gives(digits: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_resuming_gives_what_one_run_gives(dialect: str, digits: Path, tmp_path: Path) -> None:
+    """Also across the end of an epoch, which has 20 steps."""
     one, two = tmp_path / "one", tmp_path / "two"
-    assert job(digits, one, "--iters", "30") == 0
-    assert job(digits, two, "--iters", "13") == 0
-    assert job(digits, two, "--iters", "30", "--resume") == 0
-    straight, resumed = weights(one), weights(two)
+    assert job(digits, one, "--iters", "30", "--dialect", dialect) == 0
+    assert job(digits, two, "--iters", "13", "--dialect", dialect) == 0
+    assert job(digits, two, "--iters", "30", "--resume", "--dialect", dialect) == 0
+    straight, resumed = learnt(dialect, one), learnt(dialect, two)
+    assert len(straight) >= 8
     assert straight.keys() == resumed.keys()
     for name, values in straight.items():
         np.testing.assert_array_equal(resumed[name], values, err_msg=name)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_interrupting_keeps_a_snapshot_to_go_on_from(
+    dialect: str,
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kind = job_class(dialect)
+    train = kind.train
+
+    def interrupted(self: Any, steps: int, on_step: Any) -> None:
+        def step(loss: float, accuracy: float) -> None:
+            if self.history.steps == 6:
+                raise KeyboardInterrupt
+            on_step(loss, accuracy)
+
+        train(self, steps, step)
+
+    monkeypatch.setattr(kind, "train", interrupted)
+    assert job(digits, tmp_path, "--iters", "20", "--dialect", dialect) == 130
+    assert "Interrupted after 6 of 20 steps" in capsys.readouterr().err
+    monkeypatch.setattr(kind, "train", train)
+    assert job(digits, tmp_path, "--iters", "20", "--resume", "--dialect", dialect) == 0
+    assert "Resumed after 6 steps" in capsys.readouterr().out
+
+
+def test_interrupting_all_ends_all(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = MnistJob.train
+    """What is done by then is shown."""
 
-    def interrupted(self: MnistJob, steps: int):  # type: ignore[no-untyped-def]
-        for k, numbers in enumerate(train(self, steps)):
-            if k == 5:
-                raise KeyboardInterrupt
-            yield numbers
+    def interrupted(self: Any, steps: int, on_step: Any) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(MnistJob, "train", interrupted)
-    assert job(digits, tmp_path, "--iters", "20") == 130
-    assert "Interrupted after 6 of 20 steps" in capsys.readouterr().err
-    monkeypatch.setattr(MnistJob, "train", train)
-    assert job(digits, tmp_path, "--iters", "20", "--resume") == 0
-    assert "Resumed after 6 steps" in capsys.readouterr().out
+    monkeypatch.setattr(job_class("caffe"), "train", interrupted)
+    assert job(digits, tmp_path, "--iters", "2", "--dialect", "all") == 130
+    out = capsys.readouterr().out
+    assert re.findall(r"^(\w+) +[\d.]+ +[\d.]+ +\d+  ", out, flags=re.M) == ["caffe2"]
+    assert not (tmp_path / "torch").exists()
 
 
 WRONG_USE = {
@@ -104,6 +191,21 @@ WRONG_USE = {
     "no epochs": (["--epochs", "-1"], "--epochs must be more than 0, got -1"),
     "no such device": (["--device", "tpu"], "--device must be cpu, cuda or cuda:N, got 'tpu'"),
     "nothing to resume": (["--iters", "1", "--resume"], "no snapshot to resume from"),
+    **{
+        f"nothing to resume, {name}": (
+            ["--iters", "1", "--resume", "--dialect", name],
+            "no snapshot to resume from",
+        )
+        for name in ("caffe", "paddle", "torch", "all")
+    },
+    "an MLP elsewhere": (
+        ["--dialect", "torch", "--model", "mlp"],
+        "through the Caffe2 door only, not through torch",
+    ),
+    "an MLP everywhere": (
+        ["--dialect", "all", "--model", "mlp"],
+        "through the Caffe2 door only, not through caffe",
+    ),
 }
 
 
@@ -124,6 +226,53 @@ def test_a_snapshot_of_another_model_is_refused(
     assert job(digits, tmp_path, "--iters", "1", "--model", "mlp") == 0
     assert job(digits, tmp_path, "--iters", "2", "--resume") == 2
     assert "is of model 'mlp', not 'lenet'" in capsys.readouterr().err
+
+
+def test_a_snapshot_of_another_dialect_is_refused(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert job(digits, tmp_path, "--iters", "1", "--dialect", "torch") == 0
+    assert job(digits, tmp_path, "--iters", "2", "--resume", "--dialect", "paddle") == 2
+    assert "is of dialect 'torch', not 'paddle'" in capsys.readouterr().err
+
+
+DAMAGE = {
+    "torch": ("snapshot.pth", "snapshot.pth: cannot be read as a PyTorch file"),
+    "paddle": ("snapshot.pdparams", "snapshot.pdparams"),
+    "caffe": ("snapshot_iter_1.solverstate", "snapshot_iter_1.solverstate"),
+    "caffe2": ("snapshot.minidb", "snapshot.minidb"),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_damaged_snapshots(
+    dialect: str, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each file of it: cut off, then gone; each in one line that names the file."""
+    name, words = DAMAGE[dialect]
+    options = ["--dialect", dialect, "--iters"]
+    assert job(digits, tmp_path, *options, "1") == 0
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    assert job(digits, tmp_path, *options, "2", "--resume") == 2
+    (tmp_path / name).unlink()
+    assert job(digits, tmp_path, *options, "2", "--resume") == 2
+    cut, gone = capsys.readouterr().err.strip().splitlines()
+    assert words in cut
+    assert "is not complete" in gone
+    assert name in gone
+    (tmp_path / "snapshot.json").write_text('{"model": "lenet"}')
+    assert job(digits, tmp_path, *options, "2", "--resume") == 2
+    assert "not a snapshot description" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@needs_shared
+@pytest.mark.parametrize("dialect", ["caffe", "paddle", "torch"])
+def test_other_doors_on_the_real_mnist(dialect: str, tmp_path: Path) -> None:
+    options = ["--data", str(SHARED / "mnist"), "--out", str(tmp_path), "--dialect", dialect, "--epochs", "2"]
+    assert main(["mnist", *options]) == 0
+    assert json.loads((tmp_path / "result.json").read_text())["test_accuracy"] >= 0.975
 
 
 @pytest.mark.slow

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from freshpot.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    from freshpot.cli._mnist.job import Job
 
 PLAIN_EVERY = 100  # steps between progress lines where there is no terminal
 
@@ -28,7 +30,13 @@ def add_parser(subparsers: Any) -> None:
         "mnist",
         help="train LeNet on MNIST, test it, show what it learned",
         description="Train a net on MNIST, test it on the 10,000 test images, write pictures and a report, "
-        "save the model, load it into a fresh workspace and predict with it.",
+        "save the model, load it again by itself and predict with it.",
+    )
+    parser.add_argument(
+        "--dialect",
+        choices=("caffe2", "caffe", "paddle", "torch", "all"),
+        default="caffe2",
+        help="whose way of doing it (default caffe2); all: each, and a table of them",
     )
     parser.add_argument("--model", choices=("lenet", "mlp"), default="lenet")
     parser.add_argument("--iters", type=int, metavar="N", help="training steps (instead of --epochs)")
@@ -38,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images a step (default 64)")
     parser.add_argument("--data", metavar="DIR", help="folder with the IDX files, or 'synthetic'")
     parser.add_argument(
-        "--out", type=Path, default=Path("freshpot-mnist"), metavar="DIR", help="where results go"
+        "--out", type=Path, metavar="DIR", help="where results go (freshpot-mnist, or below it)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default 1)")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
@@ -48,35 +56,85 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the job; 0 if all of it went well, 130 if it was interrupted (a snapshot is kept)."""
-    from freshpot.cli import mnist_job, mnist_report
+    from freshpot.cli._mnist import DIALECTS, job_class
     from freshpot.data.mnist import load_mnist
 
     _check(args)
-    args.out.mkdir(parents=True, exist_ok=True)
+    every = args.dialect == "all"
+    kinds = [job_class(name) for name in (DIALECTS if every else [args.dialect])]
+    for kind in kinds:
+        kind.check(args.model)
+    base = args.out or Path("freshpot-mnist") / ("" if every or args.dialect == "caffe2" else args.dialect)
+    folders = [(base / kind.dialect if every else base).resolve() for kind in kinds]
+    known = [kind.description(folder).exists() for kind, folder in zip(kinds, folders, strict=True)]
     train, test = load_mnist(args.data, "train"), load_mnist(args.data, "test")
     print(f"Data: {train.title}, {len(train)} training and {len(test)} test images ({train.source})")
-    settings = mnist_job.Settings(args.model, args.batch_size, args.seed, args.device, args.out.resolve())
-    job = mnist_job.MnistJob(settings, *(_database(split) for split in (train, test)))
-    if args.resume:
-        print(f"Resumed after {job.resume()} steps from {args.out / 'snapshot.minidb'}")
+    rows: list[_Row] = []
+    for kind, folder, there in zip(kinds, folders, known, strict=True):
+        if every:
+            print(f"\n--- {kind.title}: {folder}", flush=True)
+        resume = args.resume and (there or not any(known))
+        if args.resume and not resume:
+            print(f"No snapshot in {folder}: starting anew")
+        row = _one(kind, folder, args, train, test, resume)
+        if row is None:
+            break
+        rows.append(row)
+    if every and rows:
+        print("\n" + _table(rows))
+    return 0 if len(rows) == len(kinds) else 130
+
+
+class _Row(NamedTuple):
+    """What one dialect reached."""
+
+    dialect: str
+    accuracy: float
+    seconds: float
+    images: int  # trained in this run
+    saved: Path
+
+
+def _one(
+    kind: type[Job], folder: Path, args: argparse.Namespace, train: Any, test: Any, resume: bool
+) -> _Row | None:
+    """The job through one door; None if it was interrupted."""
+    from freshpot.cli._mnist import report
+    from freshpot.cli._mnist.job import Settings
+
+    folder.mkdir(parents=True, exist_ok=True)
+    job = kind(Settings(args.model, args.batch_size, args.seed, args.device, folder), train, test)
+    if resume:
+        print(f"Resumed after {job.resume()} steps from the snapshot in {folder}")
     steps = args.iters if args.iters is not None else round(args.epochs * len(train) / args.batch_size)
+    first = job.history.steps
     seconds = _train(job, steps, args)
     if seconds is None:
-        return 130
+        return None
     result = job.test()
     print(f"Test accuracy: {result.accuracy:.4f} on {len(result.labels)} images")
-    saved = job.save_predictor()
-    again = mnist_job.predict(saved, np.float32(test.images[:100, None]) * np.float32(1 / 256))
+    saved = job.save()
+    again = job.predict(saved, test.images[:100])
     if not np.allclose(again, result.softmax[: len(again)], atol=1e-5):
         raise DataError(
             f"the model reloaded from {saved} does not predict what it predicted before it was saved."
         )
     digits = " ".join(map(str, again[:10].argmax(1)))
-    print(f"Saved {saved.name}, reloaded in a fresh workspace: it reads the first test digits as {digits}")
-    report = mnist_report.write(job, result, train, test, seconds)
-    _write_numbers(args.out / "result.json", args, steps, result.accuracy, seconds, train.source)
-    print(f"Report: {report}")
-    return 0
+    print(f"Saved {saved.name}, reloaded by itself: it reads the first test digits as {digits}")
+    page = report.write(job, result, train, test, seconds)
+    _write_numbers(folder / "result.json", kind.dialect, args, steps, result.accuracy, seconds, train.source)
+    print(f"Report: {page}")
+    images = (job.history.steps - first) * args.batch_size
+    return _Row(kind.dialect, result.accuracy, seconds, images, saved)
+
+
+def _table(rows: list[_Row]) -> str:
+    """Side by side."""
+    lines = [f"{'dialect':<8} {'accuracy':>8} {'seconds':>8} {'images/s':>9}  saved model"]
+    for row in rows:
+        pace = f"{row.images / row.seconds:.0f}" if row.images else "-"
+        lines.append(f"{row.dialect:<8} {row.accuracy:>8.4f} {row.seconds:>8.1f} {pace:>9}  {row.saved}")
+    return "\n".join(lines)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -91,41 +149,13 @@ def _check(args: argparse.Namespace) -> None:
         raise ArgumentError(f"--device must be cpu, cuda or cuda:N, got '{args.device}'.")
 
 
-def _database(split: Any) -> tuple[Path, int]:
-    """An LMDB of the split in the cache, written the first time; its path and number of records."""
-    import shutil
-
-    from freshpot.data.cache import cache_folder
-    from freshpot.data.image_db import write_image_db
-
-    kind = "synthetic" if split.synthetic else "mnist"
-    path = cache_folder("lmdb") / f"{kind}-{split.split}-{len(split)}-{split_digest(split)}-nchw-lmdb"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            write_image_db("lmdb", part, split.images[:, None], split.labels)
-            part.rename(path)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return path, len(split)
-
-
-def split_digest(split: Any) -> str:
-    """A few hex digits that tell one data set from another."""
-    import zlib
-
-    return f"{zlib.crc32(split.labels.tobytes(), zlib.crc32(split.images.tobytes())):08x}"
-
-
-def _train(job: Any, steps: int, args: argparse.Namespace) -> float | None:
+def _train(job: Job, steps: int, args: argparse.Namespace) -> float | None:
     """Train with progress; seconds it took, or None if it was interrupted."""
     start = time.perf_counter()
     first = job.history.steps
     try:
         with _progress(steps, first, args.batch_size) as show:
-            for loss, accuracy in job.train(steps):
-                show(loss, accuracy)
+            job.train(steps, show)
     except KeyboardInterrupt:
         path = job.snapshot()
         print(
@@ -172,11 +202,18 @@ def _progress(steps: int, first: int, batch_size: int) -> Iterator[Any]:
 
 
 def _write_numbers(
-    path: Path, args: argparse.Namespace, steps: int, accuracy: float, seconds: float, source: str
+    path: Path,
+    dialect: str,
+    args: argparse.Namespace,
+    steps: int,
+    accuracy: float,
+    seconds: float,
+    source: str,
 ) -> None:
     from freshpot.formats.atomic import write_bytes
 
     numbers = {
+        "dialect": dialect,
         "model": args.model,
         "steps": steps,
         "batch_size": args.batch_size,

@@ -1,74 +1,42 @@
-"""The main job: LeNet (or an MLP) on MNIST through the Caffe2 door.
-
-Owned here: building, training, testing, saving and reloading one model. Who calls it: `cli.mnist`.
-What the job shows of itself is in `cli.mnist_report`.
-"""
+"""The main job through the Caffe2 door: nets of operators that read an LMDB, in a workspace of their own."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from freshpot.errors import DataError, FormatError
-from freshpot.formats.atomic import write_bytes
+from freshpot.cli._mnist import data
+from freshpot.cli._mnist.job import TEST_BATCH, Job, OnStep, Settings, TestResult
+from freshpot.data.mnist import MnistSplit
+from freshpot.viz.dot import Dot
+from freshpot.viz.graph import net_graph
 
-TEST_BATCH = 100
-
-
-@dataclass(slots=True)
-class Settings:
-    """What the user chose. ``device``: "cpu" or "cuda:N"."""
-
-    model: str
-    batch_size: int
-    seed: int
-    device: str
-    out: Path
+__all__ = ["Caffe2Job"]
 
 
-@dataclass(slots=True)
-class History:
-    """Loss and accuracy of every training step so far (of the step's own batch)."""
+class Caffe2Job(Job):
+    """LeNet or an MLP, built by ``brew`` as the tutorial builds it."""
 
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
+    dialect = "caffe2"
+    title = "Caffe2"
+    models = ("lenet", "mlp")
 
-    @property
-    def steps(self) -> int:
-        return len(self.loss)
-
-
-@dataclass(slots=True)
-class TestResult:
-    """``softmax``: (N, 10) probabilities for the N test images, in file order."""
-
-    accuracy: float
-    softmax: np.ndarray
-    labels: np.ndarray
-
-
-class MnistJob:
-    """One model in a workspace of its own, from empty parameters to a saved predictor."""
-
-    def __init__(self, settings: Settings, train: tuple[Path, int], test: tuple[Path, int]) -> None:
-        """``train`` and ``test``: an LMDB of TensorProtos and the number of its records."""
+    def __init__(self, settings: Settings, train: MnistSplit, test: MnistSplit) -> None:
         from caffe2.python import workspace
 
-        self.settings = settings
-        (train_db, self.train_size), (test_db, self.test_size) = train, test
+        super().__init__(settings, train, test)
+        train_db, test_db = data.caffe2_lmdb(train), data.caffe2_lmdb(test)
+        self.train_size, self.test_size = len(train), len(test)
         workspace.SwitchWorkspace("freshpot mnist", True)
         workspace.ResetWorkspace(str(settings.out))
-        with _device_scope(settings.device):
+        with _device_scope(settings):
             self.train_model = _model("mnist_train", settings, settings.batch_size, train_db, train=True)
             self.test_model = _model("mnist_test", settings, TEST_BATCH, test_db, train=False)
             self.deploy_model = _deploy_model(settings)
         self._start(workspace)
-        self.history = History()
 
     def _start(self, workspace: Any) -> None:
         import torch
@@ -80,8 +48,7 @@ class MnistJob:
         workspace.CreateNet(self.test_model.net, overwrite=True)
 
     # ---- training ------------------------------------------------------------------------------
-    def train(self, steps: int) -> Iterator[tuple[float, float]]:
-        """Run training steps up to a total of ``steps``, yielding loss and accuracy of each."""
+    def train(self, steps: int, on_step: OnStep) -> None:
         from caffe2.python import workspace
 
         name = self.train_model.net.Proto().name
@@ -89,23 +56,21 @@ class MnistJob:
             workspace.RunNet(name)
             loss = float(workspace.FetchBlob("loss"))
             accuracy = float(workspace.FetchBlob("accuracy"))
-            self.history.loss.append(loss)
-            self.history.accuracy.append(accuracy)
-            yield loss, accuracy
+            self.history.add(loss, accuracy)
+            on_step(loss, accuracy)
 
-    def test(self, on_batch: Callable[[int], None] = lambda _: None) -> TestResult:
-        """Run the test images through the net; accuracy is over all of them."""
+    def test(self) -> TestResult:
         from caffe2.python import workspace
 
         name = self.test_model.net.Proto().name
         softmax, labels = [], []
-        for i in range(-(-self.test_size // TEST_BATCH)):
+        for _ in range(-(-self.test_size // TEST_BATCH)):
             workspace.RunNet(name)
             softmax.append(workspace.FetchBlob("softmax"))
             labels.append(workspace.FetchBlob("label"))
-            on_batch(i)
-        p, y = np.concatenate(softmax)[: self.test_size], np.concatenate(labels)[: self.test_size]
-        return TestResult(float((p.argmax(1) == y).mean()), p, y)
+        return TestResult.of(
+            np.concatenate(softmax)[: self.test_size], np.concatenate(labels)[: self.test_size]
+        )
 
     # ---- keeping -------------------------------------------------------------------------------
     def _state_blobs(self) -> list[str]:
@@ -116,7 +81,6 @@ class MnistJob:
         ]
 
     def snapshot(self) -> Path:
-        """Write parameters, iteration and history so that `resume` goes on from here."""
         from caffe2.python import core, workspace
 
         path = self.settings.out / "snapshot.minidb"
@@ -124,37 +88,14 @@ class MnistJob:
         workspace.RunOperatorOnce(
             core.CreateOperator("Save", blobs, [], absolute_path=1, db=str(path), db_type="minidb")
         )
-        about = {
-            "model": self.settings.model,
-            "blobs": blobs,
-            "loss": self.history.loss,
-            "accuracy": self.history.accuracy,
-        }
-        write_bytes(path.with_suffix(".json"), json.dumps(about).encode())
+        self._describe(blobs=blobs)
         return path
 
     def resume(self) -> int:
-        """Go on from the snapshot in the output folder; returns the steps done so far.
-
-        Raises:
-            DataError: there is no snapshot, or it is of another model.
-        """
         from caffe2.python import core, workspace
 
         path = self.settings.out / "snapshot.minidb"
-        about_path = path.with_suffix(".json")
-        if not path.exists() or not about_path.exists():
-            raise DataError(f"no snapshot to resume from in {self.settings.out} (snapshot.minidb and .json).")
-        try:
-            about = json.loads(about_path.read_text(encoding="utf-8"))
-            model, blobs = about["model"], [str(b) for b in about["blobs"]]
-            self.history = History([float(x) for x in about["loss"]], [float(x) for x in about["accuracy"]])
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"not a snapshot description: {error}", path=about_path) from error
-        if model != self.settings.model:
-            raise DataError(
-                f"the snapshot in {self.settings.out} is of model '{model}', not '{self.settings.model}'."
-            )
+        blobs = [str(blob) for blob in self._described(path.name).get("blobs", ())]
         workspace.RunOperatorOnce(
             core.CreateOperator("Load", [], blobs, absolute_path=1, db=str(path), db_type="minidb")
         )
@@ -170,8 +111,8 @@ class MnistJob:
         while records:
             records -= len(reader.read_many(min(records, 10_000)))
 
-    def save_predictor(self) -> Path:
-        """Export the deploy net with its parameters as one minidb file."""
+    def save(self) -> Path:
+        """The deploy net with its parameters as one minidb file."""
         from caffe2.python.predictor import predictor_exporter as pe
 
         path = self.settings.out / f"mnist_{self.settings.model}.minidb"
@@ -184,35 +125,53 @@ class MnistJob:
         pe.save_to_db("minidb", str(path), meta)
         return path
 
+    def predict(self, path: Path, images: np.ndarray) -> np.ndarray:
+        """In a fresh workspace."""
+        from caffe2.python import workspace
+        from caffe2.python.predictor import predictor_exporter as pe
 
-def predict(path: Path, images: np.ndarray) -> np.ndarray:
-    """Load a saved predictor into a fresh workspace; probabilities (N, 10) for images (N, 1, 28, 28)."""
-    from caffe2.python import workspace
-    from caffe2.python.predictor import predictor_exporter as pe
+        before = workspace.CurrentWorkspace()
+        workspace.SwitchWorkspace("freshpot mnist, reloaded", True)
+        try:
+            workspace.ResetWorkspace()
+            net = pe.prepare_prediction_net(str(path), "minidb")
+            workspace.FeedBlob("data", self.prepared(images))
+            workspace.RunNetOnce(net)
+            return workspace.FetchBlob("softmax")
+        finally:
+            workspace.ResetWorkspace()
+            workspace.SwitchWorkspace(before)
 
-    before = workspace.CurrentWorkspace()
-    workspace.SwitchWorkspace("freshpot mnist, reloaded", True)
-    try:
-        workspace.ResetWorkspace()
-        net = pe.prepare_prediction_net(str(path), "minidb")
-        workspace.FeedBlob("data", images)
-        workspace.RunNetOnce(net)
-        return workspace.FetchBlob("softmax")
-    finally:
-        workspace.ResetWorkspace()
-        workspace.SwitchWorkspace(before)
+    # ---- to look at ----------------------------------------------------------------------------
+    def prepared(self, images: np.ndarray) -> np.ndarray:
+        return np.float32(images[:, None]) * np.float32(1 / 256)
+
+    def parameters(self) -> int:
+        from caffe2.python import workspace
+
+        return sum(workspace.FetchBlob(str(p)).size for p in self.train_model.params)
+
+    def conv1(self) -> tuple[np.ndarray, np.ndarray] | None:
+        from caffe2.python import workspace
+
+        if self.settings.model != "lenet":
+            return None
+        return workspace.FetchBlob("conv1_w"), workspace.FetchBlob("conv1_b")
+
+    def graph(self) -> Dot | None:
+        return net_graph(self.train_model.net.Proto().op, self.settings.model, rankdir="TB")
 
 
 # ---- the nets, as the Caffe2 tutorial builds them -------------------------------------------------
 
 
-def _device_scope(device: str) -> Any:
+def _device_scope(settings: Settings) -> Any:
     from caffe2.proto import caffe2_pb2
     from caffe2.python import core
 
-    if device == "cpu":
+    if settings.gpu is None:
         return core.DeviceScope(core.DeviceOption(caffe2_pb2.CPU))
-    return core.DeviceScope(core.DeviceOption(caffe2_pb2.CUDA, int(device.partition(":")[2] or 0)))
+    return core.DeviceScope(core.DeviceOption(caffe2_pb2.CUDA, settings.gpu))
 
 
 def _model(name: str, settings: Settings, batch_size: int, db: Path, train: bool) -> Any:

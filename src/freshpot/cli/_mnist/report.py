@@ -1,6 +1,6 @@
 """What the main job shows of itself: one self-contained HTML page.
 
-Owned here: gathering pictures and numbers from the job's workspace. Who calls it: `cli.mnist`.
+Owned here: gathering pictures and numbers from the job. Who calls it: `cli.mnist`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from freshpot.cli.mnist_job import MnistJob, TestResult
-from freshpot.viz.graph import net_graph
+from freshpot.cli._mnist.job import Job, TestResult
 from freshpot.viz.report import ReportData, write_report
 
 SHOWN_SAMPLES = 48
 SHOWN_FEATURES = 20
 
 
-def write(job: MnistJob, result: TestResult, train: Any, test: Any, seconds: float) -> Path:
+def write(job: Job, result: TestResult, train: Any, test: Any, seconds: float) -> Path:
     """Write `report.html` into the job's folder; returns its path.
 
     Args:
         result: of the test run. train, test: the splits (images, labels). seconds: that training took.
     """
-    from caffe2.python import workspace
-
     settings = job.settings
     path = settings.out / "report.html"
     data = ReportData(
         title=f"{settings.model.replace('lenet', 'LeNet').replace('mlp', 'MLP')} on {test.title}",
-        subtitle=f"{job.history.steps} steps of {settings.batch_size} images through the Caffe2 door",
+        subtitle=f"{job.history.steps} steps of {settings.batch_size} images through the {job.title} door",
         synthetic=test.synthetic,
         headline=[
             ("test accuracy", f"{result.accuracy:.2%}"),
@@ -50,21 +47,22 @@ def write(job: MnistJob, result: TestResult, train: Any, test: Any, seconds: flo
         test_images=test.images[: len(result.labels)],
         test_labels=result.labels,
         test_softmax=result.softmax,
-        graph=net_graph(job.train_model.net.Proto().op, settings.model, rankdir="TB"),
+        graph=job.graph(),
         numbers=_numbers(job, test),
-        **_inside(workspace, settings.model, test.images[:1]),
+        **_inside(job, test.images[:1]),
     )
     write_report(path, data)
     return path
 
 
-def _inside(workspace: Any, model: str, image: np.ndarray) -> dict[str, Any]:
-    """LeNet's conv1 filters, and what they see in one digit."""
-    if model != "lenet":
+def _inside(job: Job, image: np.ndarray) -> dict[str, Any]:
+    """The filters of the first convolution, and what they see in one digit."""
+    found = job.conv1()
+    if found is None:
         return {}
-    filters, bias = workspace.FetchBlob("conv1_w"), workspace.FetchBlob("conv1_b")
+    filters, bias = found
     seen = torch.conv2d(
-        torch.from_numpy(np.float32(image[:, None]) / 256), torch.from_numpy(filters), torch.from_numpy(bias)
+        torch.from_numpy(job.prepared(image)), torch.from_numpy(filters), torch.from_numpy(bias)
     )
     return {
         "filters": ("conv1", filters),
@@ -72,13 +70,10 @@ def _inside(workspace: Any, model: str, image: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _numbers(job: MnistJob, test: Any) -> list[tuple[str, str]]:
-    from caffe2.python import workspace
-
-    parameters = sum(workspace.FetchBlob(str(p)).size for p in job.train_model.params)
+def _numbers(job: Job, test: Any) -> list[tuple[str, str]]:
     return [
         ("data", f"{test.title} ({test.source})"),
-        ("parameters", f"{parameters:,}"),
+        ("parameters", f"{job.parameters():,}"),
         ("batch size", str(job.settings.batch_size)),
         ("steps", str(job.history.steps)),
         ("seed", str(job.settings.seed)),

@@ -6,9 +6,11 @@ import contextlib
 import io
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import freshpot.paddle
@@ -23,7 +25,13 @@ def cells(path: Path) -> list[str]:
     return [re.sub("^    ", "", cell, flags=re.M) for cell in found]
 
 
-def run(shared: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> tuple[str, int]:
+def run(
+    shared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int | None,
+    after: Callable[[str, dict[str, Any]], None] = lambda cell, names: None,
+) -> tuple[str, int]:
+    """What the cells print, and how many there are; ``after`` is called after each with the names it left."""
     for name in [name for name in sys.modules if name.startswith("freshpot.paddle")]:
         monkeypatch.setitem(
             sys.modules, name.removeprefix("freshpot."), sys.modules[name]
@@ -35,11 +43,13 @@ def run(shared: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> tup
     load = datasets.load_mnist
     monkeypatch.setattr(datasets, "load_mnist", lambda split: load(split=split, limit=limit))
     freshpot.paddle.seed(1)
+    np.random.seed(1)
     names: dict[str, Any] = {"__name__": "__main__"}
     found = cells(shared / "seeds" / "paddle_mnist_lenet.rst")
     with contextlib.redirect_stdout(io.StringIO()) as out:
         for cell in found:
             exec(compile(cell, "paddle_mnist_lenet.rst", "exec"), names)
+            after(cell, names)
     return out.getvalue(), len(found)
 
 
@@ -57,6 +67,23 @@ def test_every_cell_runs(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_documented_results(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    printed, _ = run(shared, monkeypatch, None)
-    top1 = [float(n) for n in re.findall(r"step 157/157 .* acc_top1: (\d\.\d+)", printed)]
-    assert top1[-1] > 0.97
+    """Both ways, two epochs each: as good as the original in the same program (0.973 to 0.976 in three runs).
+
+    The tutorial shows 0.9838; its first line of training already has 0.9829, so its cells had been run before.
+    """
+    found: dict[str, float] = {}
+
+    def measure(cell: str, names: dict[str, Any]) -> None:
+        if "test(model)" in cell:
+            model = freshpot.paddle.Model(names["model"])
+            model.prepare(metrics=freshpot.paddle.metric.Accuracy())
+            found["loop"] = model.evaluate(names["test_dataset"], batch_size=64, verbose=0)["acc"]
+
+    printed, _ = run(shared, monkeypatch, None, measure)
+    lines = re.findall(r"step 157/157 .* acc_top1: (\d\.\d+) - acc_top2: (\d\.\d+)", printed)
+    found["fit"], second = (float(number) for number in lines[-1])
+    assert min(found.values()) > 0.97, found
+    assert second > 0.99
+    assert (
+        len(re.findall(r"^epoch: [01], batch_id: \d+, loss is: \[\d\.\d+\], acc is: ", printed, re.M)) == 20
+    )

@@ -111,7 +111,7 @@ def test_notebook_lines_are_those_of_the_file(tmp_path: Path) -> None:
 
 def test_notebook_on_one_line(tmp_path: Path) -> None:
     cell = read(tmp_path, "a.ipynb", json.dumps(notebook(code("a = 1\n", "b = 2")))).cells[0]
-    assert cell.place(cell.line + 1) == "line 2 of the cell"
+    assert cell.place(cell.first + 1) == "line 2 of the cell"
 
 
 def test_notebook_of_format_3(tmp_path: Path) -> None:

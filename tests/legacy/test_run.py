@@ -67,6 +67,20 @@ def test_stops_at_the_first_failure(capsys: Capture) -> None:
     assert "runner.py" not in err
 
 
+def test_a_notebook_on_one_line(capsys: Capture) -> None:
+    """Lines are those of the cell, and the traceback shows them."""
+    cells = ["import math\ndef f(x):\n    return math.sqrt(x)\n", "x = -1\n\nf(x)", "x = = 1", "y\nimport y"]
+    book = {"cells": [{"cell_type": "code", "source": cell} for cell in cells], "nbformat": 4}
+    Path("y.py").write_text("")
+    assert main(["run", "--keep-going", write("a.ipynb", json.dumps(book))]) == 1
+    out, err = capsys.readouterr()
+    errors = [row[3] for row in table(out)]
+    assert errors[1].startswith("line 3 of the cell: ValueError: ")
+    assert errors[2].startswith("line 1 of the cell: SyntaxError: invalid syntax")
+    assert 'File "a.ipynb, cell 2", line 3, in <module>\n    f(x)\n' in err
+    assert 'File "a.ipynb, cell 1", line 3, in f\n    return math.sqrt(x)\n' in err
+
+
 def test_keeps_going(capsys: Capture) -> None:
     file = write("a.md", markdown("1 / 0", "print('here')", "raise SystemExit(3)", "raise SystemExit"))
     assert main(["run", "--keep-going", file]) == 1

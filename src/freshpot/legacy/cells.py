@@ -45,9 +45,14 @@ class Cell:
     shown: str = ""
     exact: bool = True
 
+    @property
+    def first(self) -> int:
+        """Number of ``source``'s first line where lines are counted: in the file, or else in the cell."""
+        return self.line if self.exact else 1
+
     def place(self, line: int) -> str:
-        """Where a line, counted as in the file, is: ``line 12``."""
-        return f"line {line}" if self.exact else f"line {line - self.line + 1} of the cell"
+        """Where a line, counted from `first` on, is: ``line 12``."""
+        return f"line {line}" if self.exact else f"line {line} of the cell"
 
 
 @dataclass(frozen=True)

@@ -34,26 +34,30 @@ class Figures:
 
     Args:
         folder: made with the first picture.
-        program: the file, whose lines are named.
         notes: where it is said what was drawn otherwise than written.
     """
 
-    def __init__(self, folder: Path, program: Path, notes: Notes) -> None:
+    def __init__(self, folder: Path, notes: Notes) -> None:
         self.folder = folder
         self.paths: list[Path] = []
-        self._program, self._notes = str(program), notes
+        self._notes = notes
         self._cell = 1
         self._number = 0
-        self._place: Callable[[int], str] = "line {}".format
+        self._code = ""
+        self._place: Callable[[int], str] = str
 
-    def start(self, cell: int, place: Callable[[int], str]) -> None:
-        """From here on pictures belong to that cell, counted from 1; ``place`` names a line of it."""
-        self._cell, self._number, self._place = cell, 0, place
+    def start(self, cell: int, code: str, place: Callable[[int], str]) -> None:
+        """From here on pictures belong to that cell.
+
+        Args:
+            cell: counted from 1. code: name of its code, as in tracebacks. place: names a line of it.
+        """
+        self._cell, self._number, self._code, self._place = cell, 0, code, place
 
     def _say(self, words: str) -> None:
         """Say it of the line of the program that is running, on stderr and below the table."""
         frame = sys._getframe()
-        while frame is not None and frame.f_code.co_filename != self._program:
+        while frame is not None and frame.f_code.co_filename != self._code:
             frame = frame.f_back  # type: ignore[assignment]
         words = f"{self._place(frame.f_lineno)}: {words}" if frame is not None else words
         print(f"freshpot: {words}", file=sys.stderr, flush=True)

@@ -109,7 +109,7 @@ class _Place:
     def of(self, source: str) -> tuple[int, bool]:
         """Line of the file with the first line of a cell; are the others below it."""
         first = None
-        exact = True
+        exact = "\n" in self._text.strip()  # else the line says nothing
         for index, line in enumerate(source.splitlines(keepends=True)):
             written = [
                 self._text.find(json.dumps(line, ensure_ascii=ascii_), self._at) for ascii_ in (True, False)

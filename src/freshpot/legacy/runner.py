@@ -121,7 +121,7 @@ class _Run:
             KeyboardInterrupt: in a cell, which has failed then.
         """
         for index, outcome in enumerate(outcomes):
-            self._around.figures.start(index + 1, outcome.cell.place)
+            self._around.figures.start(index + 1, self._code(index), outcome.cell.place)
             self._around.shell.shown = outcome.cell.shown
             if self._document.interactive and len(outcomes) > 1:
                 print(f"\n--- cell {index + 1} of {len(outcomes)}, line {outcome.cell.line} ---", flush=True)
@@ -138,7 +138,7 @@ class _Run:
         try:
             self._import_ahead(index)
             with _timed(magics.cell_magic(cell.source)):
-                self._execute(cell, self._modern[index])
+                self._execute(cell, self._modern[index], self._code(index))
             if self._document.interactive:
                 self._around.figures.save_open()
         except SystemExit as stop:
@@ -158,7 +158,7 @@ class _Run:
         """A cell ended the program; nothing comes after it."""
         self._stop = True
         if index + 1 < len(self._modern):
-            line = _line_in(stop, str(outcome.cell.path)) or outcome.cell.line
+            line = _line_in(stop, self._code(index)) or outcome.cell.first
             self._around.notes.add(f"{outcome.cell.place(line)}: the program ended itself here")
 
     def _import_ahead(self, index: int) -> None:
@@ -166,24 +166,32 @@ class _Run:
             return
         known = {*self._names, *dir(builtins)}
         for name, (later, statement) in early.imports_ahead(self._trees, index, known).items():
-            first = self._document.cells[later].line
+            cell = self._document.cells[later]
+            first = cell.first
             module = ast.increment_lineno(copy.deepcopy(ast.Module([statement], [])), first - 1)
             try:
-                exec(_compiled(module, str(self._document.path), "exec"), self._names)
+                exec(_compiled(module, self._code(later), "exec"), self._names)
             except Exception:
                 continue
-            line = first + statement.lineno - 1
+            place = cell.place(first + statement.lineno - 1)
+            place += "" if cell.exact else f" {later + 1}"
             self._around.notes.add(
-                f"{name}: used in cell {index + 1} but imported only in line {line}; that line was run first"
+                f"{name}: used in cell {index + 1} but imported only in {place}; that line was run first"
             )
 
-    def _execute(self, cell: Cell, modern: Modernized) -> None:
+    def _code(self, index: int) -> str:
+        """Name of a cell's code in tracebacks: the file, or the cell where lines are counted in it."""
+        cell = self._document.cells[index]
+        return str(cell.path) if cell.exact else f"{cell.path}, cell {index + 1}"
+
+    def _execute(self, cell: Cell, modern: Modernized, name: str) -> None:
         """Run the text; show the value of the last line."""
         if modern.error is not None:
             raise modern.error
-        name = str(cell.path)
         tree = parse(modern.text)
-        ast.increment_lineno(tree, cell.line - 1)
+        ast.increment_lineno(tree, cell.first - 1)
+        if not cell.exact:
+            linecache.cache[name] = (len(cell.source), None, cell.source.splitlines(keepends=True), name)
         last = tree.body.pop() if self._shows(tree, modern.text) else None
         linecache.checkcache(name)
         exec(_compiled(tree, name, "exec"), self._names)
@@ -203,14 +211,15 @@ class _Run:
 
     def _failed(self, outcome: Outcome, error: BaseException) -> str:
         """Keep the error's first line, and the last line of the program that it came through."""
+        code = self._code(self._index(outcome))
         outcome.error = _first_line(error)
         if isinstance(error, SyntaxError) and error is self._modern[self._index(outcome)].error:
             outcome.error = f"{type(error).__name__}: {error.msg}; neither Python 3 nor Python 2"
-            line = outcome.cell.line + (error.lineno or 1) - 1
+            line = outcome.cell.first + (error.lineno or 1) - 1
         else:
-            line = _line_in(error, str(outcome.cell.path)) or outcome.cell.line
+            line = _line_in(error, code) or outcome.cell.first
             trace = traceback.TracebackException.from_exception(error)
-            print("".join(_from_program(trace, str(outcome.cell.path))), file=sys.stderr, end="", flush=True)
+            print("".join(_from_program(trace, code)), file=sys.stderr, end="", flush=True)
         outcome.place = outcome.cell.place(line)
         return FAILED
 

@@ -51,7 +51,7 @@ class Surroundings:
         arguments: Sequence[str] = (),
     ) -> None:
         self.notes = Notes()
-        self.figures = Figures(folder, path, self.notes)
+        self.figures = Figures(folder, self.notes)
         self.overlay = Overlay(folder / "files", StandIns(self.notes).make, self.notes)
         self.module = ModuleType("__main__")
         self.routes = Routes(self.notes)

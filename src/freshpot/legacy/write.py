@@ -27,7 +27,7 @@ def write(document: Document, path: Path) -> None:
     modern, old = modernize(cell.source for cell in document.cells)
     for cell, new in zip(document.cells, modern, strict=True):
         if new.error is not None:
-            line = cell.place(cell.line + (new.error.lineno or 1) - 1)
+            line = cell.place(cell.first + (new.error.lineno or 1) - 1)
             raise FormatError(f"cannot be modernised: {new.error.msg}", path=cell.path, where=line)
     first = _PRELUDE.format(python2=", python2=True" if old else "")
     if path.suffix == ".py":

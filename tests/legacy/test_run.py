@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -206,11 +207,23 @@ def test_endless_output_can_be_interrupted() -> None:
     """By Ctrl-C, in a process of its own, whose output nobody keeps."""
     file = write("a.py", "import itertools\nfor i in itertools.count():\n    print(i, flush=True)\n")
     command = [sys.executable, "-m", "freshpot", "run", file]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a shell's background job ignores it
+    )
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.start()
+    with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "0\n"
         process.send_signal(signal.SIGINT)
         last = process.stdout.read()[-300:]
+    watchdog.cancel()
     assert process.returncode == 130
     assert "KeyboardInterrupt" in last
     assert "0 of 1 cells ran" in last

@@ -198,6 +198,8 @@ WRONG_USE = {
         )
         for name in ("caffe", "paddle", "torch", "all")
     },
+    "no such GPU, torch": (["--device", "cuda:77", "--dialect", "torch"], "GPU 77 was asked for"),
+    "no such GPU, paddle": (["--device", "cuda:77", "--dialect", "paddle"], "gpu:77"),
     "an MLP elsewhere": (
         ["--dialect", "torch", "--model", "mlp"],
         "through the Caffe2 door only, not through torch",

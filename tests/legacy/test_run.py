@@ -194,6 +194,16 @@ def test_processes_of_the_program_end_as_they_like() -> None:
     assert main(["run", write("a.py", text)]) == 0
 
 
+def test_a_thread_that_ends_the_process() -> None:
+    """It has no way to end the program alone, so the process ends, and it is said why."""
+    text = "import os, threading\nprint('here')\nthreading.Thread(target=os._exit, args=(5,)).start()\n"
+    text += "threading.Event().wait()\n"
+    command = [sys.executable, "-m", "freshpot", "run", write("a.py", text)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (5, "here\n")
+    assert done.stderr == "freshpot: the program ended with os._exit(5) in a thread\n"
+
+
 def test_interrupted(capsys: Capture) -> None:
     """The table is there all the same, and nothing more is run."""
     cells = ["x = 1", "def f():\n    raise KeyboardInterrupt\n\nf()", "print('more')"]

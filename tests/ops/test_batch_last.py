@@ -89,6 +89,25 @@ def test_both_ways_agree(case: Any, caffe: bool, monkeypatch: pytest.MonkeyPatch
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
 
 
+@needs_native
+@pytest.mark.parametrize("caffe", [False, True], ids=["Caffe2's pooling", "Caffe's pooling"])
+@pytest.mark.parametrize("case", NETS.values(), ids=NETS.keys())
+def test_runs_in_memory_of_the_plan_give_the_same(
+    case: Any, caffe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some runs the plan makes bound calls: with new data they compute what a first run computes."""
+    net, names = ops(*case, caffe), ("y", "p", "f", "dp", "dy", "dw", "db", "dx")
+    ws = run(net, case[0].get("group", 1), monkeypatch, native=True)
+    plan = ws.create_net(Net("often", net))
+    plan.run(6)
+    ws.feed("x", torch.randn(ws.get("x").shape))
+    plan.run(2)
+    found = {name: ws.get(name).clone() for name in names}
+    ws.run_once(Net("once", net))
+    for name in names:
+        assert torch.equal(found[name], ws.get(name)), name
+
+
 def test_without_machine_code_aten_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from freshpot.ops.convolution import _batch_last
 

@@ -59,6 +59,22 @@ class Native:
         self._table = ctypes.c_int64 * (HEADER + arrays)
         self._openmp = _openmp()
 
+    def bind(self, *tensors: torch.Tensor) -> Callable[[], None]:
+        """The call with these tensors, for many times: it keeps them, and costs little more than itself."""
+        alone, table = self._alone, self._table(0, 0, *map(_data_ptr, tensors))
+        parallel, number, count = self._openmp or (None, 0, 0)
+        address, shared = self._address, self._table(number, count, *map(_data_ptr, tensors))
+        threads_of = torch.get_num_threads
+
+        def run(kept: tuple[torch.Tensor, ...] = tensors) -> None:
+            threads = threads_of()
+            if threads > 1 and parallel is not None:
+                parallel(address, shared, threads, 0)
+            else:
+                alone(table)
+
+        return run
+
     def __call__(self, *tensors: torch.Tensor) -> None:
         threads = torch.get_num_threads()
         if threads > 1 and self._openmp is not None:

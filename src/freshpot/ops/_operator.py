@@ -141,6 +141,8 @@ class Operator:
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "kernel" in cls.__dict__ and "calls" not in cls.__dict__:
+            cls.calls = None  # those of a base compute what its kernel does
         if abstract:
             return
         if "type" not in cls.__dict__:

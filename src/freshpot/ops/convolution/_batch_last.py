@@ -5,6 +5,8 @@ Owned here: for which convolutions it can be done, and its passes over tensors. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +14,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from freshpot.native.machine import lanes
-from freshpot.ops._window import batch_last, empty_batch_last
+from freshpot.ops._operator import Call, call
+from freshpot.ops._window import batch_last, empty_batch_last, is_batch_last
 
 if TYPE_CHECKING:
     from freshpot.native.conv import Shape
@@ -54,44 +57,105 @@ def forward(s: Shape, X: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
     from freshpot.native import conv
 
     Y = empty_batch_last(s.N, s.K, s.P, s.Q)
-    if b is None:
-        conv.forward(s, False)(batch_last(X), W.contiguous(), Y)
-    else:
-        conv.forward(s, True)(batch_last(X), W.contiguous(), Y, b.contiguous())
+    bias = [] if b is None else [b.contiguous()]
+    conv.forward(s, bool(bias))(batch_last(X), W.contiguous(), Y, *bias)
     return Y
 
 
-def backward(
-    s: Shape, X: Tensor, W: Tensor, dY: Tensor, with_bias: bool, with_input: bool
-) -> tuple[Tensor, ...]:
-    """dW, db, dX, as far as they are asked for; dX needs stride 1."""
+def forward_calls(s: Shape, X: Tensor, W: Tensor, b: Tensor | None, Y: Tensor) -> list[Call] | None:
+    """The same as calls in memory."""
+    from freshpot.native import conv
+
+    bias = [] if b is None else [b]
+    if not (is_batch_last(Y) and all(t.is_contiguous() for t in (W, *bias))):
+        return None
+    X, made = _turned(X)
+    return [*made, call(conv.forward(s, bool(bias)).bind(X, W, Y, *bias))]
+
+
+def weights(s: Shape, X: Tensor, dY: Tensor, with_bias: bool) -> list[Tensor]:
+    """dW and, if asked for, db."""
     from freshpot.native import conv
 
     dY = batch_last(dY)
     dW = torch.empty((s.K, s.C, s.R, s.S))
-    padded, shape = _padded(s, batch_last(X))
-    conv.weights(shape)(padded, dY, dW)
-    made = [dW]
-    if with_bias:
-        made.append(dY.permute(1, 2, 3, 0).reshape(s.K, -1).sum(1))
-    if with_input:
-        dX = empty_batch_last(s.N, s.C, s.H, s.W)
-        conv.data(s)(dY, W.contiguous(), dX)
-        made.append(dX)
-    return tuple(made)
+    padded = _frame(s)
+    if padded is not None:
+        _picture(s, padded).copy_(_reached(s, X))
+    conv.weights(_framed(s))(batch_last(X) if padded is None else padded, dY, dW)
+    return [dW, _by_filter(s, dY).sum(1)] if with_bias else [dW]
 
 
-def _padded(s: Shape, X: Tensor) -> tuple[Tensor, Shape]:
-    """X with zeros around it as far as the windows reach, and its sizes."""
-    from freshpot.native.conv import Shape
+def data(s: Shape, W: Tensor, dY: Tensor) -> Tensor:
+    """dX, for stride 1."""
+    from freshpot.native import conv
 
+    dX = empty_batch_last(s.N, s.C, s.H, s.W)
+    conv.data(s)(batch_last(dY), W.contiguous(), dX)
+    return dX
+
+
+def backward_calls(
+    s: Shape, X: Tensor, W: Tensor, dY: Tensor, dWb: Sequence[Tensor], dX: Sequence[Tensor]
+) -> list[Call] | None:
+    """Both as calls in memory: into dW (and db), and into dX if there is one."""
+    from freshpot.native import conv
+
+    if not (W.is_contiguous() and dWb[0].is_contiguous() and all(map(is_batch_last, dX))):
+        return None
+    padded = _frame(s)
+    if padded is None:
+        X, made = _turned(X)
+    else:
+        made = [call(_picture(s, padded).copy_, _reached(s, X))]
+        X = padded
+    dY, turned = _turned(dY)
+    made += [*turned, call(conv.weights(_framed(s)).bind(X, dY, dWb[0]))]
+    made += [call(torch.sum, _by_filter(s, dY), 1, out=db) for db in dWb[1:]]
+    return [*made, *(call(conv.data(s).bind(dY, W, out)) for out in dX)]
+
+
+def _turned(X: Tensor) -> tuple[Tensor, list[Call]]:
+    """X along the batch: itself, or memory for it and the call that fills it."""
+    if is_batch_last(X):
+        return X, []
+    memory = empty_batch_last(*X.shape)
+    return memory, [call(memory.copy_, X)]
+
+
+def _by_filter(s: Shape, dY: Tensor) -> Tensor:
+    """dY as a matrix, a row a filter."""
+    return dY.permute(1, 2, 3, 0).view(s.K, -1)
+
+
+# ---- padding: the weights' gradient wants it in memory --------------------------------------------
+
+
+def _framed(s: Shape) -> Shape:
+    """The sizes with the padding as part of the image, as far as windows reach."""
     if not any(s.pad):
-        return X, s
+        return s
     height, width = (
         (n - 1) * step + size for n, step, size in zip((s.P, s.Q), s.stride, (s.R, s.S), strict=True)
     )
-    whole = torch.zeros((s.C, height, width, s.N)).permute(3, 0, 1, 2)
+    return replace(s, H=height, W=width, pad=(0, 0))
+
+
+def _frame(s: Shape) -> Tensor | None:
+    """Zeros of that size, along the batch; None where there is no padding."""
+    if not any(s.pad):
+        return None
+    whole = _framed(s)
+    return torch.zeros((s.C, whole.H, whole.W, s.N)).permute(3, 0, 1, 2)
+
+
+def _reached(s: Shape, X: Tensor) -> Tensor:
+    """The part of X that windows reach."""
+    whole = _framed(s)
+    return X[:, :, : whole.H - s.pad[0], : whole.W - s.pad[1]]
+
+
+def _picture(s: Shape, frame: Tensor) -> Tensor:
+    """The part of a frame where that lies."""
     top, left = s.pad
-    rows, columns = min(s.H, height - top), min(s.W, width - left)
-    whole[:, :, top : top + rows, left : left + columns] = X[:, :, :rows, :columns]
-    return whole, Shape(s.N, s.C, height, width, s.K, s.R, s.S, s.stride, (0, 0), s.P, s.Q)
+    return frame[:, :, top : top + s.H, left : left + s.W]

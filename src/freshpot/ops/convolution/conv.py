@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops._operator import Call
 from freshpot.ops._tune import Ways, choose
 from freshpot.ops._window import WINDOW_ARGS, Layout, Windowed, channels_last, is_batch_last
 from freshpot.ops.convolution import _batch_last
@@ -20,6 +21,8 @@ from freshpot.ops.convolution import _batch_last
 if TYPE_CHECKING:
     from freshpot.native.conv import Shape
 
+#: the work of a convolution
+FORWARD, WEIGHTS, DATA = "forward", "gradient of the weights", "gradient of the data"
 #: layouts of X that an operator remembers its way for
 _MOST_WAYS = 64
 
@@ -79,29 +82,33 @@ class Convolution(Windowed, abstract=True):
         pairs = zip(reversed(layout.heads), reversed(layout.tails), strict=True)
         return self._none, [m for pair in pairs for m in pair]
 
-    def _way(self, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
+    def _native(self, work: str, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
         """The sizes for `_batch_last` where that is the way to take, else None: chosen once for each layout."""
         if torch.compiler.is_compiling() or torch.is_grad_enabled():  # they want to see what is done
             return None
-        key = (X.shape, X.stride(), X.dtype, X.device)
+        key = (work, X.shape, X.stride(), X.dtype, X.device)  # as in _taken
         if key not in self._ways:
             if len(self._ways) >= _MOST_WAYS:
                 self._ways.clear()
-            self._ways[key] = self._choose(X, W, ways)
+            self._ways[key] = self._choose(work, X, W, ways)
         return self._ways[key]
 
-    def _choose(self, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
+    def _choose(self, work: str, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
         if self.nhwc or self.group != 1 or any(d != 1 for d in self.dilations):
             return None
         shape = _batch_last.shape_of(X, W, self.layout(tuple(X.shape[2:])), self.strides)
         if shape is None:
             return None
         layout = "batch last" if is_batch_last(X) else "batch first"
-        job = f"{self.op.type} {len(self.op.inputs)}->{self.num_outputs}, {layout}, {shape}"
-        return shape if choose(job, ways(shape)) == "native" else None
+        return shape if choose(f"convolution, {work}, {layout}, {shape}", ways(shape)) == "native" else None
+
+    def _taken(self, work: str, X: Tensor) -> Shape | None:
+        """What `_native` said of it."""
+        return self._ways.get((work, X.shape, X.stride(), X.dtype, X.device))
 
     def kernel(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
-        shape = self._way(
+        shape = self._native(
+            FORWARD,
             X,
             W,
             lambda s: {
@@ -110,6 +117,13 @@ class Convolution(Windowed, abstract=True):
             },
         )
         return self._aten(X, W, b) if shape is None else _batch_last.forward(shape, X, W, b)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        X, W, *b = inputs
+        shape = self._taken(FORWARD, X)
+        if shape is None:
+            return None
+        return _batch_last.forward_calls(shape, X, W, b[0] if b else None, outputs[0])
 
     def _aten(self, X: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
         images, filters = self.channels_second(X), self.channels_second(W)
@@ -150,24 +164,50 @@ class ConvolutionGradient(Convolution, abstract=True):
 
     def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:
         with_bias = not self.no_bias
-        wanted = (with_bias, self.num_outputs > 1 + with_bias)
-        if wanted[1] and any(s != 1 for s in self.strides):
-            return self._aten_gradient(X, W, dY, *wanted)
-        shape = self._way(
+        with_input = self.num_outputs > 1 + with_bias
+        # chosen one by one, so that dW is the same whether dX is asked for or not
+        weights = self._native(
+            WEIGHTS,
             X,
             W,
             lambda s: {
-                "native": lambda: _batch_last.backward(s, X, W, dY, *wanted),
-                "aten": lambda: self._aten_gradient(X, W, dY, *wanted),
+                "native": lambda: _batch_last.weights(s, X, dY, with_bias),
+                "aten": lambda: self._aten_gradient(X, W, dY, False, True),
             },
         )
-        if shape is None:
-            return self._aten_gradient(X, W, dY, *wanted)
-        return _batch_last.backward(shape, X, W, dY, *wanted)
+        data = None
+        if with_input and all(s == 1 for s in self.strides):
+            data = self._native(
+                DATA,
+                X,
+                W,
+                lambda s: {
+                    "native": lambda: _batch_last.data(s, W, dY),
+                    "aten": lambda: self._aten_gradient(X, W, dY, True, False),
+                },
+            )
+        made = self._aten_gradient(X, W, dY, with_input and data is None, weights is None)
+        if weights is not None:
+            made = [*_batch_last.weights(weights, X, dY, with_bias), *made]
+        if data is not None:
+            made.append(_batch_last.data(data, W, dY))
+        return tuple(made)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        X, W, dY = inputs
+        count = 1 if self.no_bias else 2
+        weights, data = self._taken(WEIGHTS, X), self._taken(DATA, X)
+        if weights is None or (len(outputs) > count and data is None):
+            return None
+        return _batch_last.backward_calls(weights, X, W, dY, outputs[:count], outputs[count:])
 
     def _aten_gradient(
-        self, X: Tensor, W: Tensor, dY: Tensor, with_bias: bool, with_input: bool
-    ) -> tuple[Tensor, ...]:
+        self, X: Tensor, W: Tensor, dY: Tensor, with_input: bool, with_weights: bool
+    ) -> list[Tensor]:
+        """Of dW and db (unless no_bias), and of dX, those that are asked for."""
+        if not (with_input or with_weights):
+            return []
+        with_bias = with_weights and not self.no_bias
         images, filters = self.channels_second(X), self.channels_second(W)
         padding, margins = self._padding(self.layout(tuple(images.shape[2:])))
         if margins:
@@ -183,14 +223,14 @@ class ConvolutionGradient(Convolution, abstract=True):
             False,
             self._none,
             self.group,
-            [with_input, True, with_bias],
+            [with_input, with_weights, with_bias],
         )
-        made = [self.in_order(dW).contiguous()]
+        made = [self.in_order(dW).contiguous()] if with_weights else []
         if with_bias:
             made.append(db)
         if with_input:
             made.append(self.in_order(pad_tensor(dX, [-m for m in margins]) if margins else dX))
-        return tuple(made)
+        return made
 
 
 class Conv(Convolution):

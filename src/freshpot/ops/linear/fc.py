@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._memory import arrays, contiguous, rows, small_product
+from freshpot.ops._memory import arrays, contiguous, small_product
 from freshpot.ops._operator import Call, Operator, call, gradient
-from freshpot.ops.linear._layout import product_in_layout_of
+from freshpot.ops.linear._layout import matrices_of, product_call, product_in_layout_of
 
 
 class FC(Operator):
@@ -59,30 +59,37 @@ class FC(Operator):
         return Y.view(*X.shape[: self._axis(self.axis, X.dim())], W.shape[0])
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        if not contiguous(*inputs, *outputs):
+        _, W, b = inputs
+        if not contiguous(W, b, *outputs):
             return None
-        b = inputs[2]
-        X, W, Y = rows(inputs[0], self.axis), self._matrix(inputs[1]), outputs[0].view(-1, b.numel())
+        W, Y = self._matrix(W), outputs[0].view(-1, b.numel())
+        matrices = matrices_of(inputs[:1], len(Y))
+        if matrices is None:
+            return None
+        X = matrices[0]
         if small_product(X, W) and (small := arrays(X, W, b, Y)):
             x, w, bias, y = small
             return [call(np.dot, x, w.T, y), call(np.add, y, bias, y)]
         return [call(torch.addmm, b, X, W.t(), out=Y)]
 
     def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        if not contiguous(*inputs, *outputs):
+        if not contiguous(*inputs[1:], *outputs[:2]):
             return None
         W = self._matrix(inputs[1])
         N, K = W.shape
-        X, dY = inputs[0].view(-1, K), inputs[2].view(-1, N)
-        dW, db = outputs[0].view(N, K), outputs[1]
-        dX = [dX.view(-1, K) for dX in outputs[2:]]
-        if small_product(X, W) and (small := arrays(X, W, dY, dW, db, *dX)):
-            x, w, dy, dw, db_, *dx = small
+        dY = inputs[2].view(-1, N)
+        matrices = matrices_of([inputs[0], *outputs[2:]], len(dY))
+        if matrices is None:
+            return None
+        X, *dX = matrices
+        dW, db = outputs[0].view(N, K), outputs[1:2]  # the engine may leave the last ones out
+        if small_product(X, W) and (small := arrays(X, W, dY, dW, *db, *dX)):
+            x, w, dy, dw, *others = small
             ones = np.ones(len(dy), np.float32)
-            made = [call(np.dot, dy.T, x, dw), call(np.dot, ones, dy, db_)]
-            return [*made, *(call(np.dot, dy, w, out) for out in dx)]
-        made = [call(torch.mm, dY.t(), X, out=dW), call(torch.sum, dY, 0, out=db)]
-        return [*made, *(call(torch.mm, dY, W, out=out) for out in dX)]
+            made = [call(np.dot, dy.T, x, dw), *(call(np.dot, ones, dy, out) for out in others[:1])]
+            return [*made, *(call(np.dot, dy, w, out) for out in others[1:])]
+        made = [call(torch.mm, dY.t(), X, out=dW), *(call(torch.sum, dY, 0, out=out) for out in db)]
+        return [*made, *(product_call(dY, W, out) for out in dX)]
 
     @gradient("X W dY -> dW db dX", calls=_gradient_calls)
     def backward(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:

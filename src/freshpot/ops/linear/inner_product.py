@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator
-from freshpot.ops.linear._layout import product_in_layout_of
+from freshpot.ops._memory import contiguous
+from freshpot.ops._operator import Call, Operator, call
+from freshpot.ops.linear._layout import matrices_of, product_call, product_in_layout_of
 
 
 def _rule(g: GradientMaker) -> list[Op]:
@@ -63,6 +66,18 @@ class InnerProduct(_InnerProducts):
         Y = torch.mm(rows, W) if b is None else torch.addmm(b, rows, W)
         return Y.view(*X.shape[: self.axis], W.shape[1])
 
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        W, *b = inputs[1:]
+        if not contiguous(W, *b, *outputs):
+            return None
+        W = W if self.transpose else W.t()
+        Y = outputs[0].view(-1, W.shape[1])
+        matrices = matrices_of(inputs[:1], len(Y))
+        if matrices is None:
+            return None
+        X = matrices[0]
+        return [call(torch.addmm, b[0], X, W, out=Y) if b else call(torch.mm, X, W, out=Y)]
+
 
 class InnerProductGradient(_InnerProducts):
     """Gradient of InnerProduct: dW, db (unless no_bias), dX if the net asks for it.
@@ -88,3 +103,18 @@ class InnerProductGradient(_InnerProducts):
         if self.num_outputs > len(made):
             made.append(product_in_layout_of(X, dY, W.t() if self.transpose else W))
         return tuple(made)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        W, dY = inputs[1:]
+        count = 1 if self.no_bias else 2
+        if not contiguous(W, dY, *outputs[:count]):
+            return None
+        dY = dY.view(-1, W.shape[1 if self.transpose else 0])
+        matrices = matrices_of([inputs[0], *outputs[count:]], len(dY))
+        if matrices is None:
+            return None
+        X, *dX = matrices
+        pair = (X.t(), dY) if self.transpose else (dY.t(), X)
+        made = [call(torch.mm, *pair, out=outputs[0])]
+        made += [call(torch.sum, dY, 0, out=db) for db in outputs[1:count]]
+        return [*made, *(product_call(dY, W.t() if self.transpose else W, out) for out in dX)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from freshpot.native.machine import lanes
+from freshpot.ops._operator import Call, call
 from freshpot.ops._window import batch_last, empty_batch_last, is_batch_last
 
 if TYPE_CHECKING:
@@ -63,6 +64,23 @@ def backward(s: Shape, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
     return dX
 
 
+def forward_calls(s: Shape, X: Tensor, Y: Tensor) -> list[Call] | None:
+    """`forward` as calls in memory."""
+    from freshpot.native import pool
+
+    return [call(pool.forward(s).bind(X, Y))] if is_batch_last(Y) else None
+
+
+def backward_calls(s: Shape, X: Tensor, Y: Tensor, dY: Tensor, dX: Tensor) -> list[Call] | None:
+    """`backward` as calls in memory."""
+    from freshpot.native import pool
+
+    if not (is_batch_last(Y) and is_batch_last(dX)):
+        return None
+    made, dY = _before_backward(s, dY, dX)
+    return [*made, call(pool.backward(s).bind(X, Y, dY, dX))]
+
+
 def forward_with_index(s: Shape, X: Tensor) -> tuple[Tensor, Tensor]:
     """Y, and where in the image (int64, row by row) the first maximum of each window lies."""
     from freshpot.native import pool
@@ -83,3 +101,31 @@ def backward_by_index(s: Shape, index: Tensor, dY: Tensor) -> Tensor:
     index = batch_last(index)
     pool.backward_by_index(s)(index, index, batch_last(dY), dX)
     return dX
+
+
+def forward_with_index_calls(s: Shape, X: Tensor, Y: Tensor, index: Tensor) -> list[Call] | None:
+    """`forward_with_index` as calls in memory."""
+    from freshpot.native import pool
+
+    if not (is_batch_last(Y) and is_batch_last(index)):
+        return None
+    return [call(pool.forward_with_index(s).bind(X, Y, index))]
+
+
+def backward_by_index_calls(s: Shape, index: Tensor, dY: Tensor, dX: Tensor) -> list[Call] | None:
+    """`backward_by_index` as calls in memory."""
+    from freshpot.native import pool
+
+    if not (is_batch_last(index) and is_batch_last(dX)):
+        return None
+    made, dY = _before_backward(s, dY, dX)
+    return [*made, call(pool.backward_by_index(s).bind(index, index, dY, dX))]
+
+
+def _before_backward(s: Shape, dY: Tensor, dX: Tensor) -> tuple[list[Call], Tensor]:
+    """Zeros where no window lies, and dY along the batch."""
+    made = [] if s.covers else [call(dX.zero_)]
+    if is_batch_last(dY):
+        return made, dY
+    turned = empty_batch_last(*dY.shape)
+    return [*made, call(turned.copy_, dY)], turned

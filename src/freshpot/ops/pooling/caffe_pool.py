@@ -6,6 +6,7 @@ stride) + 1 windows (floor on request), less the last one if it starts beyond im
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from freshpot.errors import ArgumentError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._operator import Call, Operator, gradient
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
 from freshpot.ops.pooling import _batch_last
 
@@ -147,6 +148,11 @@ class CaffeMaxPool(CaffePooling):
         Y, index = _ATEN.max_pool2d_with_indices(image, *fit.aten, [1, 1], self._up)
         return (Y, index) if self.num_outputs < 3 else (Y, index, _mask(index, image.shape[3], fit))
 
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        if len(outputs) != 2 or (shape := self.fit(inputs[0]).native(inputs[0])) is None:
+            return None
+        return _batch_last.forward_with_index_calls(shape, inputs[0], *outputs)
+
 
 def _mask(index: Tensor, width: int, fit: Fit) -> Tensor:
     """Places in an image that was perhaps padded, as places in the original, in float32."""
@@ -181,6 +187,11 @@ class CaffeMaxPoolGradient(Scatter):
         if shape is None:
             return super().kernel(X, index, dY)
         return _batch_last.backward_by_index(shape, index, dY)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        X, index, dY = inputs
+        shape = self.fit(X).native(X)
+        return None if shape is None else _batch_last.backward_by_index_calls(shape, index, dY, outputs[0])
 
 
 class CaffeAveragePool(CaffePooling):

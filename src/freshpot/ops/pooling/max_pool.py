@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Port
+from freshpot.ops._operator import Call
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
 from freshpot.ops.pooling import _batch_last
 from freshpot.ops.pooling._pool import Pool, offsets, pool_gradient
@@ -37,6 +39,13 @@ class MaxPooling(Pool, abstract=True):
             return _batch_last.forward(shape, X)
         images = fitted(images, layout, self.kernels, self.strides, -math.inf)
         return self.in_order(self._maxima(images, layout))
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        shape = self._native_of(inputs[0])
+        return None if shape is None else _batch_last.forward_calls(shape, inputs[0], outputs[0])
+
+    def _native_of(self, X: Tensor) -> Shape | None:
+        return None if self.global_pooling or self.nhwc else self._native(X, self.layout(tuple(X.shape[2:])))
 
     def _native(self, X: Tensor, layout: Layout) -> Shape | None:
         """The sizes, where X lies along the batch, as a convolution may leave it, else None."""
@@ -92,6 +101,11 @@ class MaxPoolingGradient(MaxPooling, abstract=True):
             else:
                 dx.addcmul_(torch.eq(x, Y).to(dY.dtype), dY)
         return self.in_order(unfitted(dX, layout, self.kernels, self.strides))
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        shape = self._native_of(inputs[0])
+        X, Y, dY = inputs
+        return None if shape is None else _batch_last.backward_calls(shape, X, Y, dY, outputs[0])
 
     def _tiles(self, X: Tensor) -> bool:
         """True if 2 x 2 windows cover an image exactly: the common case, done in whole passes."""

@@ -142,11 +142,23 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     "a summary of nothing": (lambda: paddle.summary(linear()), ArgumentError, "input_size"),
     "print options": (lambda: paddle.set_printoptions(precision=-1), ArgumentError, "precision"),
     "a device": (lambda: paddle.set_device("npu"), NotSupportedError, "'cpu' and 'gpu"),
+    "no_grad_vars": (lambda: paddle.grad(X, X, no_grad_vars=[X]), NotSupportedError, "no_grad_vars"),
+    "an input without influence": (lambda: unused(), GradientError, "not have been used"),
+    "unpooling": (lambda: F.max_unpool2d(X, X, 2, data_format="NHWC"), ArgumentError, "must be NCHW"),
+    "a state's shape of one's own": (
+        lambda: nn.GRUCell(2, 3).get_initial_states(paddle.ones([1, 2]), (4,)), NotSupportedError, "the cell's own",
+    ),
+    "no download": (lambda: paddle.vision.datasets.MNIST(download=False), ArgumentError, "download=False"),
     "minimize": (
         lambda: opt.SGD(0.1, linear().parameters()).minimize(X, parameters=[]), NotSupportedError,
         "static",
     ),
 }  # fmt: skip
+
+
+def unused() -> None:
+    x, y = (paddle.to_tensor([2.0], stop_gradient=False) for _ in range(2))
+    paddle.grad(x * x, y)
 
 
 def twice() -> None:
@@ -273,3 +285,21 @@ def test_single_numbers_have_shape_1_as_in_2_0() -> None:
     assert paddle.mean(x).shape == [1]
     assert str(paddle.mean(x).numpy()) == "[2.]"
     assert F.cross_entropy(paddle.ones([2, 3]), paddle.zeros([2], "int64")).shape == [1]
+
+
+def test_arguments_have_effect() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm2D(2))
+    net.to(dtype="float64")
+    net.float(excluded_layers=[nn.BatchNorm2D])
+    assert [str(p.dtype) for p in net.parameters()] == ["paddle.float32"] * 2 + ["paddle.float64"] * 4
+    assert nn.BatchNorm(2, dtype="float64").weight.dtype == paddle.float64
+    assert paddle.nansum(paddle.ones([2]), dtype="float64").dtype == paddle.float64
+    assert nn.GRUCell(2, 3).get_initial_states(paddle.ones([4, 2]), dtype="float64").dtype == paddle.float64
+    x = paddle.to_tensor(np.arange(8, dtype=np.float32).reshape(1, 2, 4))
+    mean, variance = paddle.to_tensor([1.0, 2.0]), paddle.to_tensor([4.0, 4.0])
+    made = F.instance_norm(x, mean, variance, use_input_stats=False, eps=0.0).numpy()
+    np.testing.assert_allclose(made[0, 0], (np.arange(4) - 1) / 2)
+    layer = linear()
+    layer(paddle.ones([1, 3])).sum().backward()
+    layer.clear_gradients(set_to_zero=False)
+    assert layer.weight.grad is None

@@ -67,7 +67,7 @@ def test_every_cell_runs(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_documented_results(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways, two epochs each: as good as the original in the same program (0.973 to 0.976 in three runs).
+    """Both ways, two epochs each: as good as the original in the same program (0.973 to 0.979 in three runs).
 
     The tutorial shows 0.9838; its first line of training already has 0.9829, so its cells had been run before.
     """
@@ -82,6 +82,7 @@ def test_documented_results(shared: Path, monkeypatch: pytest.MonkeyPatch) -> No
     printed, _ = run(shared, monkeypatch, None, measure)
     lines = re.findall(r"step 157/157 .* acc_top1: (\d\.\d+) - acc_top2: (\d\.\d+)", printed)
     found["fit"], second = (float(number) for number in lines[-1])
+    print(f"test accuracy after two epochs: {found}")
     assert min(found.values()) > 0.97, found
     assert second > 0.99
     assert (

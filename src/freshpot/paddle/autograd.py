@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from freshpot.errors import GradientError, NotSupportedError
 from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor, unwrap, wrap
 
@@ -36,14 +37,26 @@ def grad(
     allow_unused: bool = False,
     no_grad_vars: Any = None,
 ) -> list[Tensor | None]:
-    """Gradients of the sum of ``outputs`` with respect to each of ``inputs``."""
+    """Gradients of the sum of ``outputs`` with respect to each of ``inputs``.
+
+    Raises:
+        GradientError: an input that no output depends on, unless ``allow_unused``.
+        NotSupportedError: ``no_grad_vars``, or not ``only_inputs``.
+    """
+    if no_grad_vars is not None or not only_inputs:
+        raise NotSupportedError("paddle.grad: no_grad_vars and only_inputs=False are not done here")
     tops = unwrap(list(outputs) if isinstance(outputs, (list, tuple)) else [outputs])
     leaves = unwrap(list(inputs) if isinstance(inputs, (list, tuple)) else [inputs])
     if isinstance(grad_outputs, Tensor):
         grad_outputs = [grad_outputs]
     given = [None] * len(tops) if grad_outputs is None else unwrap(list(grad_outputs))
     weights = [torch.ones_like(top) if g is None else g for top, g in zip(tops, given, strict=True)]
-    found = torch.autograd.grad(tops, leaves, weights, retain_graph, create_graph, allow_unused=allow_unused)
+    try:
+        found = torch.autograd.grad(
+            tops, leaves, weights, retain_graph, create_graph, allow_unused=allow_unused
+        )
+    except RuntimeError as error:
+        raise GradientError(f"paddle.grad: {str(error).splitlines()[0]}") from error
     return [None if part is None else wrap(part) for part in found]
 
 

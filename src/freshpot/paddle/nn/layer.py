@@ -272,7 +272,7 @@ class Layer:
     def clear_gradients(self, set_to_zero: bool = True) -> None:
         """Forget all parameters' gradients."""
         for parameter in self.parameters():
-            parameter.clear_grad()
+            parameter.clear_grad(set_to_zero)
 
     def full_name(self) -> str:
         """The start of its parameters' names: ``linear_0``."""
@@ -291,8 +291,14 @@ class Layer:
         return self.to(dtype=dtype)
 
     def float(self, excluded_layers: Any = None) -> Layer:
-        """Convert to float32."""
-        return self.to(dtype="float32")
+        """Convert the floats to float32, but for those in layers of the classes ``excluded_layers``."""
+        kinds = tuple(excluded_layers) if isinstance(excluded_layers, (list, tuple)) else excluded_layers
+        for layer in self.sublayers(include_self=True):
+            if kinds is None or not isinstance(layer, kinds):
+                for tensor in (*layer.parameters(False), *layer.buffers(False)):
+                    if tensor.data_.is_floating_point():
+                        tensor.data_.data = tensor.data_.data.float()
+        return self
 
     # ---- running ----
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookRemoveHelper:

@@ -126,6 +126,7 @@ class BatchNorm(_BatchNorm):
         )
         self._act = act
         self.training = not is_test
+        self.to(dtype=dtype)
 
     def forward(self, input: Any) -> Any:
         """(N, C, ...) -> the same."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from freshpot.errors import ArgumentError, ShapeError
+from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
+from freshpot.paddle._state import to_dtype
 from freshpot.paddle._tensor import unwrap, wrap
 from freshpot.paddle.nn.container import LayerList
 from freshpot.paddle.nn.initializer import Uniform
@@ -57,10 +58,17 @@ class RNNCellBase(Layer):
         init_value: float = 0.0,
         batch_dim_idx: int = 0,
     ) -> Any:
-        """States filled with one value for the batch of ``batch_ref``."""
+        """States filled with one value for the batch of ``batch_ref``, of the cell's own shape and its element type.
+
+        Raises:
+            NotSupportedError: another shape.
+        """
+        if shape is not None:
+            raise NotSupportedError("get_initial_states: shape is the cell's own")
         like = batch_ref[0] if isinstance(batch_ref, (list, tuple)) else batch_ref
         size = (like.data_.shape[batch_dim_idx], self.hidden_size)
-        made = [wrap(like.data_.new_full(size, init_value)) for _ in range(self.states)]
+        kind = like.data_.dtype if dtype is None else to_dtype(dtype)
+        made = [wrap(like.data_.new_full(size, init_value, dtype=kind)) for _ in range(self.states)]
         return made[0] if self.states == 1 else tuple(made)
 
     def forward(self, inputs: Any, states: Any = None) -> Any:

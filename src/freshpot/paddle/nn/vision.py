@@ -108,6 +108,7 @@ class _MaxUnPool(Layer):
             "stride": stride,
             "padding": padding,
             "output_size": output_size,
+            **({} if data_format is None else {"data_format": data_format}),
         }
 
     def forward(self, x: Any, indices: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from freshpot.errors import ArgumentError
+from freshpot.paddle._state import to_dtype
 from freshpot.paddle._tensor import lifted
 from freshpot.paddle.tensor.maths import _axes
 
@@ -27,7 +28,7 @@ def nansum(
     x: Any, axis: Any = None, dtype: Any = None, keepdim: bool = False, name: str | None = None
 ) -> Any:
     """The sum of what is a number."""
-    return torch.nansum(x, _axes(axis, x), keepdim)
+    return torch.nansum(x, _axes(axis, x), keepdim, dtype=None if dtype is None else to_dtype(dtype))
 
 
 def _one_axis(x: Any, axis: Any, keepdim: bool) -> tuple[Any, int, Any]:

@@ -48,6 +48,8 @@ class MNIST(Dataset):
             raise ArgumentError(f"{type(self).__name__}: backend {backend!r}; choose 'pil' or 'cv2'")
         if (image_path is None) != (label_path is None):
             raise ArgumentError(f"{type(self).__name__}: give image_path and label_path, or neither")
+        if image_path is None and not download:
+            raise ArgumentError(f"{type(self).__name__}: download=False wants image_path and label_path")
         self.mode, self.transform, self.chw_format = mode.lower(), transform, chw_format
         self.backend = backend or ("pil" if transform is not None else None)
         pixels, labels = self._read(image_path, label_path)

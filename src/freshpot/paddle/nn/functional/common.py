@@ -193,9 +193,10 @@ def instance_norm(
     data_format: str = "NCHW",
     name: str | None = None,
 ) -> Any:
-    """Normalised over each channel of each sample."""
+    """Normalised over each channel of each sample; not ``use_input_stats``: by the running mean and variance."""
+    mean, variance = (None, None) if use_input_stats else (running_mean, running_var)
     return _channels_second(
-        x, data_format, lambda x: F.instance_norm(x, None, None, weight, bias, True, 0.0, eps)
+        x, data_format, lambda x: F.instance_norm(x, mean, variance, weight, bias, use_input_stats, 0.0, eps)
     )
 
 

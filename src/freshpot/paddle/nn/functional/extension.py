@@ -63,12 +63,18 @@ def fold(
     return F.pad(made, [-part for part in _flat(pairs)])
 
 
+def _only(data_format: str, known: str) -> None:
+    if data_format != known:
+        raise ArgumentError(f"max_unpool: data_format must be {known}, got {data_format!r}")
+
+
 @lifted
 def max_unpool1d(
     x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, data_format: str = "NCL",
     output_size: Any = None, name: str | None = None,
 ) -> Any:  # fmt: skip
     """Values put back where ``max_pool1d`` found them; zeros elsewhere."""
+    _only(data_format, "NCL")
     return F.max_unpool1d(x, indices.long(), kernel_size, stride, padding, output_size)
 
 
@@ -78,6 +84,7 @@ def max_unpool2d(
     output_size: Any = None, name: str | None = None,
 ) -> Any:  # fmt: skip
     """Values put back where ``max_pool2d`` found them; zeros elsewhere."""
+    _only(data_format, "NCHW")
     return F.max_unpool2d(x, indices.long(), kernel_size, stride, padding, output_size)
 
 
@@ -87,6 +94,7 @@ def max_unpool3d(
     output_size: Any = None, name: str | None = None,
 ) -> Any:  # fmt: skip
     """Values put back where ``max_pool3d`` found them; zeros elsewhere."""
+    _only(data_format, "NCDHW")
     return F.max_unpool3d(x, indices.long(), kernel_size, stride, padding, output_size)
 
 

@@ -202,12 +202,31 @@ def _check_calls(case: str, operator: Operator, values: list[Any], *, inplace: b
     return True
 
 
+#: calls of operators of which none are recorded one by one
+MORE: dict[str, list[tuple[Op, list[torch.Tensor]]]] = {
+    "LearningRate": [
+        (Op("LearningRate", ["i"], ["lr"], {"base_lr": -0.1, **args}), [torch.tensor([7])])
+        for args in (
+            {"policy": "fixed"},
+            {"policy": "step", "stepsize": 3, "gamma": 0.9},
+            {"policy": "inv", "gamma": 0.1, "power": 0.5},
+        )
+    ],
+    "RmsProp": [
+        (
+            Op("RmsProp", ["g", "s", "m", "lr"], ["step", "s", "m"], {"momentum": 0.9}),
+            [torch.rand(3, 2), torch.rand(3, 2), torch.rand(3, 2), torch.rand(1)],
+        )
+    ],
+}
+
 #: their calls are machine code, for sizes that no recorded case has: see test_batch_last
 MACHINE_CODE = ("Conv", "MaxPool", "CaffeMaxPool")
 
 
 def _has_calls(name: str) -> bool:
-    return registry.get(name).calls is not None and not name.startswith(MACHINE_CODE)
+    definition = registry.get(name)
+    return definition.calls is not None and definition.run is None and not name.startswith(MACHINE_CODE)
 
 
 WITH_CALLS = [n for n in OURS if _has_calls(n)]
@@ -217,7 +236,10 @@ WITH_CALLS = [n for n in OURS if _has_calls(n)]
 @pytest.mark.parametrize("name", WITH_CALLS)
 def test_calls_in_memory_compute_what_the_kernel_does(name: str) -> None:
     done = 0
-    for case, operator, values in _calls(name):
+    more = [
+        (f"{name} {i}", registry.get(name)(op), values) for i, (op, values) in enumerate(MORE.get(name, []))
+    ]
+    for case, operator, values in [*_calls(name), *more]:
         done += _check_calls(case, operator, values, inplace=False)
         if operator.kernel_inplace is not None and _all_pairs_there(operator):
             done += _check_calls(case, operator, values, inplace=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from freshpot.engine import Workspace
+from freshpot.engine import Workspace, static
+from freshpot.engine.kept import glance
 from freshpot.errors import ArgumentError, DTypeError, NotSupportedError, ShapeError
 from freshpot.net import Net, Op
 from freshpot.ops.recurrent import _lstm
@@ -36,6 +38,45 @@ def test_lstm_over_the_whole_sequence(
         plan.run()
         assert reference._compare_all(ws, case, "out/", case.spec["outputs"]) is None
         assert passes == ["forward", "backward"] * run
+
+
+@pytest.mark.parametrize("forget_bias", [0.0, 1.5])
+@pytest.mark.parametrize("case_id", LSTM)
+def test_lstm_of_one_sequence_in_memory_of_its_own(
+    case_id: str, forget_bias: float, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bound to memory, with other data at each run, ended sequences between, and steps looked into."""
+    cases = reference.load(shared / "reference" / "caffe2", "RecurrentNetwork")
+    case = next(c for c in cases if c.id == case_id)
+    results: list[list[np.ndarray]] = []
+    for first_after in (2, 10**9):
+        monkeypatch.setattr(static, "_FIRST_AFTER", first_after)
+        net = copy.deepcopy(case.net)
+        for op in net.ops:
+            for part in (op.args.get(name) for name in ("step_net", "backward_step_net")):
+                for inner in part.ops if isinstance(part, Net) else ():
+                    if inner.type.startswith("LSTMUnit"):
+                        inner.args["forget_bias"] = forget_bias
+        ws, rng = Workspace(), np.random.default_rng(1)
+        for name in case.spec["inputs"]:
+            array = case.arrays["in/" + name]
+            ws.feed(name, array[:, :1] if array.ndim == 3 else array[:1] if name == "len" else array)
+        plan = ws.create_net(net)
+        found = []
+        for run in range(12):
+            ws.feed("x", rng.standard_normal((4, 1, 3)).astype(np.float32))
+            ws.feed("h0", rng.standard_normal((1, 1, 5)).astype(np.float32))
+            ws.feed("len", np.array([2 if run == 9 else 4], np.int32))
+            plan.run()
+            names = [*case.spec["outputs"], "cell/i2h_grad", "h0_grad", "c0_grad"]
+            found += [glance(ws.find(name)).numpy().copy() for name in names]
+            if run in (7, 9, 11):
+                steps = ws.get("cell/step_workspaces")
+                found += [value.numpy().copy() for _, value in sorted(steps.blobs(1).items())]
+        assert (plan._static is not None) == (first_after == 2)
+        results.append(found)
+    for ours, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-5)
 
 
 def _noting(passes: list[str], name: str, function: Any) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -39,11 +40,13 @@ _set_grad_enabled = torch._C._set_grad_enabled
 class Step:
     """One operator of a plan: the definition bound to its arguments, and its blobs."""
 
-    __slots__ = ("inputs", "kernel", "operator", "outputs")
+    __slots__ = ("inputs", "kernel", "operator", "outputs", "overwrites")
 
     inputs: list[Blob]
     outputs: list[Blob]
     kernel: Callable[..., Any]
+    #: True if the kernel writes into inputs
+    overwrites: bool
 
     def __init__(self, operator: Operator, workspace: Workspace) -> None:
         self.operator = operator
@@ -59,17 +62,20 @@ class Step:
     def _choose_kernel(self) -> Callable[..., Any]:
         operator = self.operator
         if operator.run is not None:
+            self.overwrites = False
             return operator.run
-        if operator.kernel_inplace is not None and self._overwrites_inputs():
-            return operator.kernel_inplace
-        return operator.kernel
-
-    def _overwrites_inputs(self) -> bool:
         pairs = self.operator.must_inplace or self.operator.inplace
-        if not pairs or isinstance(pairs, str):
-            return False
+        self.overwrites = False
+        if operator.kernel_inplace is None or not pairs or isinstance(pairs, str):
+            return operator.kernel
         inputs, outputs = self.inputs, self.outputs
-        return all(i < len(inputs) and j < len(outputs) and inputs[i] is outputs[j] for i, j in pairs)
+        if any(i >= len(inputs) or j >= len(outputs) for i, j in pairs):
+            return operator.kernel
+        apart = [i for i, j in pairs if inputs[i] is not outputs[j]]
+        self.overwrites = len(apart) < len(pairs)
+        if not self.overwrites:
+            return operator.kernel
+        return partial(_overwrite_some, operator.kernel_inplace, apart) if apart else operator.kernel_inplace
 
     def run_checked(self, workspace: Workspace) -> None:
         """Check the inputs, then run."""
@@ -91,6 +97,14 @@ class Step:
             made = (made,)
         for blob, value in zip(self.outputs, made, strict=False):
             blob.value = value
+
+
+def _overwrite_some(kernel: Callable[..., Any], apart: Sequence[int], *inputs: Any) -> Any:
+    """Call a kernel that overwrites inputs, some of which are not to be overwritten."""
+    own = list(inputs)
+    for i in apart:
+        own[i] = own[i].clone()
+    return kernel(*own)
 
 
 def _input_blob(name: str, op: Op, workspace: Workspace) -> Blob:
@@ -148,7 +162,7 @@ class Plan:
     def _seal(self) -> None:
         self._flat: Callable[[], None] | None = None  # written when it is first needed
         self._static: Static | None = None  # in memory of the plan's own, after some runs
-        self._binding = Binding(self.steps)
+        self._binding = Binding([] if self.workspace.inner else self.steps)
         self._bound_at = self.workspace.layout_epoch
         self._checked_at = -1
 

@@ -40,6 +40,8 @@ RAN, BUSY, MOVED = 1, 2, 3
 
 #: ordinary runs before a plan is bound to memory for the first time, and at most between two times
 _FIRST_AFTER, _LAST_AFTER = 2, 4096
+#: how often in a row a plan is bound again at once
+_AT_ONCE_AGAIN = 4
 
 
 #: an operator that makes all outputs of a step but the last, where nobody needs that; else None
@@ -66,6 +68,9 @@ class _Bound:
     outputs: list[_Version] = field(default_factory=list)
     #: calls in memory; None: it runs as ever
     calls: list[Call] | None = None
+    #: what the calls read, and what they write
+    read: list[Tensor] = field(default_factory=list)
+    written: list[Tensor] = field(default_factory=list)
     #: True if it changes tensors where they are and rebinds no blob
     steady: bool = False
     #: True if what it reads may be kept by somebody
@@ -91,12 +96,14 @@ class Static:
 class Binding:
     """When a plan is bound to memory: after a few ordinary runs, and less often if its blobs keep moving."""
 
-    __slots__ = ("_cost", "_left", "_since", "_steps", "_wait")
+    __slots__ = ("_cost", "_left", "_memory", "_short", "_since", "_steps", "_wait")
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
         self._wait = _FIRST_AFTER
         self._cost = self._since = 0.0
+        self._short = 0
+        self._memory: dict[int, Tensor] = {}
         #: ordinary runs until the plan is bound; negative: never
         self._left = _FIRST_AFTER
 
@@ -116,7 +123,9 @@ class Binding:
         makes the others, or None. ``failed`` is called with a step and its error.
         """
         start = time.monotonic()
-        made = _Binder(self._steps, workspace, deferring, failed).bind()
+        binder = _Binder(self._steps, workspace, deferring, failed, self._memory)
+        made = binder.bind()
+        self._memory = binder.own
         self._since = time.monotonic()
         self._cost = self._since - start
         if made is None:
@@ -124,10 +133,13 @@ class Binding:
         return made
 
     def moved(self) -> None:
-        """Blobs moved, so ordinary runs follow: few of them if the plan ran in memory for long, else many."""
-        long = time.monotonic() - self._since > 20 * self._cost
-        self._wait = _FIRST_AFTER if long else min(2 * self._wait, _LAST_AFTER)
-        self._left = self._wait
+        """Blobs moved: bind again at once if the plan ran in memory for long, or a few times in a row, then later."""
+        if time.monotonic() - self._since > 20 * self._cost:
+            self._short, self._wait = 0, _FIRST_AFTER
+        self._short += 1
+        if self._short > _AT_ONCE_AGAIN:
+            self._wait = min(2 * self._wait, _LAST_AFTER)
+        self._left = 0 if self._short <= _AT_ONCE_AGAIN else self._wait
 
 
 def _may_bind(steps: Sequence[Step]) -> bool:
@@ -139,12 +151,21 @@ def _may_bind(steps: Sequence[Step]) -> bool:
 
 class _Binder:
     def __init__(
-        self, steps: Sequence[Step], workspace: Workspace, deferring: Deferring, failed: Callable[..., Any]
+        self,
+        steps: Sequence[Step],
+        workspace: Workspace,
+        deferring: Deferring,
+        failed: Callable[..., Any],
+        before: dict[int, Tensor],
     ) -> None:
         self.steps = steps
         self.workspace = workspace
         self.deferring = deferring
         self.failed = failed
+        #: blob -> memory that it was given when the plan was bound before
+        self.before = before
+        #: the same of this time
+        self.own: dict[int, Tensor] = {}
         self.now: dict[int, _Version] = {}
         self.bound: list[_Bound] = []
 
@@ -157,7 +178,10 @@ class _Binder:
         self._settle()
         if not any(b.calls is not None for b in self.bound):
             return None
-        return _Writer(self.bound, self.workspace).write()
+        writer = _Writer(self.bound, self.workspace)
+        made = writer.write()
+        self.own = {key: v.value for key, v in writer.own.items()}
+        return made
 
     # ---- the run that binds ----------------------------------------------------------------------
     def _version(self, blob: Blob) -> _Version:
@@ -179,7 +203,7 @@ class _Binder:
             self._run(bound)
             return bound
         values = [version.value for version in inputs]
-        if step.kernel == operator.kernel_inplace:
+        if step.overwrites:
             self._overwrite(bound, values)
             return bound
         kernel, outputs = step.kernel, step.outputs
@@ -192,24 +216,61 @@ class _Binder:
         made = made[: len(outputs)]
         if _plain_tensors([*values, *made]) and not _share_memory(values, made):
             if operator.calls is not None and all(map(_fits, [*values, *made])):
-                memory = [torch.empty_like(value).copy_(value) for value in made]
-                bound.calls = operator.calls(values, memory)
+                memory = [self._memory(*pair) for pair in zip(outputs, made, strict=True)]
+                bound.calls, bound.read, bound.written = operator.calls(values, memory), values, memory
                 made = made if bound.calls is None else memory
         else:
-            bound.escapes = True
+            self._let_go(bound)
         for blob, value in zip(outputs, made, strict=True):
             self._write(bound, blob, value)
         if bound.deferred is not None:
             bound.deferred.value = Deferred(step.kernel, len(outputs), tuple(v.clone() for v in values))
         return bound
 
+    def _let_go(self, bound: _Bound) -> None:
+        """The step may keep what it reads."""
+        bound.escapes = True
+        for blob in bound.step.inputs:
+            blob._own = None
+
     def _run(self, bound: _Bound) -> None:
         step, operator = bound.step, bound.step.operator
+        own = [blob._own for blob in (*step.inputs, *step.outputs)]
         operator.run(self.workspace, step.inputs, step.outputs)  # type: ignore[misc]
+        if operator.calls is not None and self._run_in_memory(bound, own):
+            return
         bound.steady, bound.escapes = operator.changes_in_place, not operator.changes_in_place
         if not bound.steady:
             for blob in step.outputs:
                 self._write(bound, blob, glance(blob))
+
+    def _run_in_memory(self, bound: _Bound, own: list[Any]) -> bool:
+        """Bind an operator that works on blobs, if it has calls. ``own``: what its blobs owned before it ran."""
+        step, values = bound.step, [version.value for version in bound.inputs]
+        made = [glance(blob) for blob in step.outputs]
+        if not all(_fits(value) for value in (*values, *made) if isinstance(value, Tensor)):
+            return False
+        for blob, before in zip((*step.inputs, *step.outputs), own, strict=True):
+            blob._own = before if glance(blob) is not None and blob.__class__ is KeptBlob else None
+        memory = [
+            self._memory(blob, value) if isinstance(value, Tensor) else value
+            for blob, value in zip(step.outputs, made, strict=True)
+        ]
+        bound.calls = step.operator.calls(values, memory)  # type: ignore[misc]
+        if bound.calls is None:
+            return False
+        bound.read, bound.written = values, memory
+        for blob, value in zip(step.outputs, memory, strict=True):
+            self._write(bound, blob, value)
+        return True
+
+    def _memory(self, blob: Blob, made: Tensor) -> Tensor:
+        """Memory for an output: that of the last time, if it fits and nobody else holds it."""
+        memory = self.before.get(id(blob))
+        if memory is None or blob._own is not memory or _layout(memory) != _layout(made):
+            memory = torch.empty_like(made)
+        self.before.pop(id(blob), None)  # a blob that is written twice in a run has memory for each
+        return memory.copy_(made)
 
     def _overwrite(self, bound: _Bound, values: list[Any]) -> None:
         """A kernel that writes into its inputs; what else it makes is new."""
@@ -221,9 +282,10 @@ class _Binder:
                 value if any(value is v for v in values) else torch.empty_like(value)
                 for value in made[: len(step.outputs)]
             ]
-            bound.calls = step.operator.calls(values, memory)
+            bound.calls, bound.read, bound.written = step.operator.calls(values, memory), values, memory
             made = made if bound.calls is None else memory
-        bound.escapes = not _plain_tensors(values)
+        if not _plain_tensors(values):
+            self._let_go(bound)
         bound.steady = True
         for blob, value in zip(step.outputs, made, strict=False):
             if value is not glance(blob):
@@ -243,6 +305,9 @@ class _Binder:
                 b.calls = None
 
     def _fits(self, b: _Bound, moving: set[int], kept: set[int]) -> bool:
+        for k in b.step.operator.lasting_inputs:
+            if k < len(b.inputs) and not _lasts(b.inputs[k]):
+                return False
         for version in b.inputs:
             if version.maker is None:
                 blob = version.blob
@@ -251,6 +316,19 @@ class _Binder:
             elif version.maker.calls is None:
                 return False
         return all(id(v.blob) not in moving and id(v) not in kept and _can_keep(v.blob) for v in b.outputs)
+
+
+def _lasts(version: _Version) -> bool:
+    """True if it depends on shapes alone."""
+    maker = version.maker
+    if maker is None or maker.calls is None:
+        return False
+    operator, place = maker.step.operator, [id(v) for v in maker.outputs].index(id(version))
+    return operator.same_every_run or place in operator.lasting_outputs
+
+
+def _layout(value: Tensor) -> tuple[Any, ...]:
+    return value.shape, value.dtype, value.stride()
 
 
 def _can_keep(blob: Blob) -> bool:
@@ -276,6 +354,29 @@ def _fits(value: Tensor) -> bool:
 def _share_memory(some: list[Tensor], others: list[Tensor]) -> bool:
     starts = {value.untyped_storage().data_ptr() for value in some if value.numel()}
     return any(value.untyped_storage().data_ptr() in starts for value in others if value.numel())
+
+
+def _groups(bound: list[_Bound]) -> list[list[_Bound]]:
+    """Steps that follow each other, call one operator with the same arguments, and are apart from each other."""
+    groups: list[list[_Bound]] = [[]]
+    for b in bound:
+        group = groups[-1]
+        if b.calls is None or b.step.operator.calls_together is None:
+            groups.append([])
+        elif group and _joins(group, b):
+            group.append(b)
+        else:
+            groups.append([b])
+    return [group for group in groups if len(group) > 1]
+
+
+def _joins(group: list[_Bound], b: _Bound) -> bool:
+    first, one = group[0].step.operator, b.step.operator
+    if type(first) is not type(one) or first.op.args != one.op.args or first.num_outputs != one.num_outputs:
+        return False
+    written = {id(t) for other in group for t in other.written}
+    read = {id(t) for other in group for t in other.read}
+    return written.isdisjoint(map(id, [*b.read, *b.written])) and read.isdisjoint(map(id, b.written))
 
 
 class _Writer:
@@ -317,6 +418,8 @@ class _Writer:
                 self.own[id(v.blob)] = v
         for v in self.own.values():
             v.blob._memory = v.blob._own = v.value
+        for group in _groups(self.bound):
+            self._join(group)
         deferred = [b.deferred for b in self.bound if b.deferred is not None]
         lines = ["def run():", " " + self._guard(), " " + self._clear(deferred)]
         first_line = len(lines) + 1
@@ -324,6 +427,15 @@ class _Writer:
         exec(_compiled("\n".join([*lines, " return 1"])), self.names)
         run = self.names["run"]
         return Static(_one_at_a_time(_without_warnings(run)), run.__code__, first_line)
+
+    def _join(self, group: list[_Bound]) -> None:
+        """Let the last of some steps do all their work, if the operator can."""
+        together = group[-1].step.operator.calls_together
+        made = None if together is None else together([b.read for b in group], [b.written for b in group])
+        if made is not None:
+            for b in group:
+                b.calls = []
+            group[-1].calls = made
 
     def _blob(self, blob: Blob) -> str:
         name = self.blob_names.setdefault(id(blob), f"b{len(self.blob_names)}")

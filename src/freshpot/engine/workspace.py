@@ -40,6 +40,8 @@ class Workspace:
         self._root = os.fspath(root) if root is not None else None
         self.parent = parent
         self.nets: dict[str, Plan] = {}
+        #: True inside an operator, which gives and takes blobs between the runs of its nets
+        self.inner = False
         #: nets that were run once and may come again, by identity, the latest last
         self._recent: dict[int, Plan] = {}
         #: goes up when shapes or types were changed from outside: plans check their inputs again
@@ -88,6 +90,7 @@ class Workspace:
         Without ``sees_parent`` only the blobs linked into it come from outside.
         """
         made = Workspace(self._root, parent=self if sees_parent else None)
+        made.inner = True
         made.follow(self)
         return made
 

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freshpot.ops._operator import Call, call
+
 #: elements of the largest tensor, and multiplications of a product, up to which numpy is used
-SMALL, SMALL_PRODUCT = 1 << 14, 1 << 18
+SMALL, SMALL_PRODUCT = 1 << 14, 1 << 19
 
 
 def contiguous(*tensors: Tensor) -> bool:
@@ -37,6 +39,12 @@ def rows(matrix: Tensor, axis: int) -> Tensor:
 def small_product(X: Tensor, W: Tensor) -> bool:
     """True if numpy is to multiply (M, K) by the transpose of (N, K)."""
     return X.numel() * W.shape[0] <= SMALL_PRODUCT
+
+
+def copying(X: Tensor, Y: Tensor) -> Call:
+    """A call that copies X to Y."""
+    small = arrays(X, Y)
+    return call(np.copyto, small[1], small[0]) if small else call(Y.copy_, X)
 
 
 def full(like: Any, value: float) -> Any:

@@ -85,6 +85,10 @@ class Operator:
     are listed and data when they are made, write to nothing but the outputs and memory of their own, and
     what they compute is what the kernel computes, up to rounding. ``same_every_run`` may be set (in ``setup``)
     where the outputs depend on nothing but the inputs' shapes: then the calls are made once.
+    ``calls_together(self, inputs, outputs)`` may be given for updates: the same for several calls of the
+    operator with the same arguments, none of which reads what another writes; a list of inputs a call.
+    An operator with ``run`` may give ``calls``, too: then objects that are no tensors stand among the inputs and
+    outputs as they are, those of the outputs for the calls to change, and neither ``run`` nor the calls keep a tensor.
 
     **Checks.** Ports state element types and shapes; ``check`` adds what they cannot say. Both run
     when the inputs' shapes or types are new, not at every run.
@@ -109,6 +113,9 @@ class Operator:
     skips_unasked: ClassVar[bool] = False
     #: True if the outputs depend on the arguments and the inputs' shapes alone, as of a fill with a constant
     same_every_run: bool = False
+    #: outputs that depend on the inputs' shapes alone, and inputs that must be such for `calls`, which read them once
+    lasting_outputs: ClassVar[tuple[int, ...]] = ()
+    lasting_inputs: ClassVar[tuple[int, ...]] = ()
     #: True if what it computes depends on earlier calls of the same instance, as with ``run`` it usually does
     remembers: ClassVar[bool] = False
     #: of an operator with ``run``: True if it reads and writes no blobs but its own, and leaves the workspace alone
@@ -137,6 +144,9 @@ class Operator:
     kernel: Callable[..., Any]
     kernel_inplace: Callable[..., Any] | None = None
     calls: Callable[[Sequence[Tensor], Sequence[Tensor]], list[Call] | None] | None = None
+    calls_together: (
+        Callable[[Sequence[Sequence[Tensor]], Sequence[Sequence[Tensor]]], list[Call] | None] | None
+    ) = None
     run: Callable[[Workspace, Sequence[Blob], Sequence[Blob]], None] | None = None
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -340,6 +350,7 @@ class _GradientMethod:
             "kernel": self.method,
             "kernel_inplace": None,
             "calls": self.options.get("calls"),
+            "calls_together": None,
             "same_every_run": False,
             "check": self.options.get("check") or Operator.check,
             "gradient_rule": None,

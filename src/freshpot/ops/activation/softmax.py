@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._memory import arrays, contiguous, rows
+from freshpot.ops._operator import Call, Operator, call, gradient
+
+_backward_data = torch.ops.aten._softmax_backward_data.out
 
 
 class Softmax(Operator):
@@ -32,7 +38,27 @@ class Softmax(Operator):
             return torch.softmax(X, axis)
         return torch.softmax(X.flatten(axis), -1).view(X.shape)
 
-    @gradient("Y dY -> dX", check=check)
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        if not contiguous(*inputs, *outputs):
+            return None
+        return [call(torch.softmax, rows(inputs[0], self.axis), 1, out=rows(outputs[0], self.axis))]
+
+    def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        if not contiguous(*inputs, *outputs):
+            return None
+        Y, dY, dX = (rows(X, self.axis) for X in (*inputs, *outputs))
+        if small := arrays(Y, dY, dX):
+            y, dy, dx = small
+            shares, ones, totals = np.empty_like(y), np.ones(y.shape[1], y.dtype), np.empty(len(y), y.dtype)
+            return [
+                call(np.multiply, y, dy, shares),
+                call(np.dot, shares, ones, totals),
+                call(np.subtract, dy, totals[:, None], dx),
+                call(np.multiply, dx, y, dx),
+            ]
+        return [call(_backward_data, dY, Y, 1, Y.dtype, grad_input=dX)]
+
+    @gradient("Y dY -> dX", check=check, calls=_gradient_calls)
     def backward(self, Y: Tensor, dY: Tensor) -> Tensor:
         axis = self.axis
         if axis in (Y.dim() - 1, -1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from freshpot.errors import ArityError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, NUMERIC, Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import Call, Operator, call
 
 
 def _pass_through(g: GradientMaker) -> list[Op]:
@@ -98,6 +100,31 @@ class WeightedSum(Operator):
         factor = _factor(w, X)
         # An in-place step of a solver has weight 1 on the parameter: no pass over it.
         return self._accumulate(X if factor is not w and factor == 1.0 else X.mul_(factor), rest)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        return self.calls_together([inputs], [outputs])
+
+    def calls_together(
+        self, inputs: Sequence[Sequence[Tensor]], outputs: Sequence[Sequence[Tensor]]
+    ) -> list[Call] | None:
+        """Steps X0 = w0 * X0 + w1 * X1 in place with the same weights, as the updates of a net's parameters are."""
+        if len(inputs[0]) != 4:
+            return None
+        w, rate = inputs[0][1], inputs[0][3]
+        params, steps = [each[0] for each in inputs], [each[2] for each in inputs]
+        if any(each[1] is not w or each[3] is not rate for each in inputs) or not all(
+            y[0] is X and X.shape == G.shape and X is not w and X is not rate
+            for X, G, y in zip(params, steps, outputs, strict=True)
+        ):
+            return None
+
+        def update() -> None:
+            share = w.item()
+            if share != 1.0:
+                torch._foreach_mul_(params, share)
+            torch._foreach_add_(params, steps, alpha=rate.item())
+
+        return [call(update)]
 
     def _accumulate(self, Y: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
         for i in range(0, len(rest), 2):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._memory import arrays, full
+from freshpot.ops._operator import Call, Operator, call, gradient
 
 
 class AveragedLoss(Operator):
@@ -21,6 +26,18 @@ class AveragedLoss(Operator):
     def kernel(self, X: Tensor) -> Tensor:
         return X.mean() if X.numel() else X.new_zeros(())
 
-    @gradient("X dY -> dX")
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        if small := arrays(inputs[0], outputs[0]):
+            x, y = small
+            return [call(np.dot, x.ravel(), np.full(x.size, 1 / x.size, x.dtype), y)]
+        return [call(torch.mean, inputs[0], list(range(inputs[0].dim())), out=outputs[0])]
+
+    def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        if small := arrays(inputs[1], outputs[0]):
+            dy, dx = small
+            return [call(np.divide, dy.reshape(()), full(dx, dx.size), dx)]
+        return None
+
+    @gradient("X dY -> dX", calls=_gradient_calls)
     def backward(self, X: Tensor, dY: Tensor) -> Tensor:
         return (dY.reshape(()) / max(X.numel(), 1)).expand(X.shape).contiguous()

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, INT, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._memory import arrays, contiguous, full
+from freshpot.ops._operator import Call, Operator, call, gradient
 
 #: probabilities are kept at or above this, so that the logarithm is finite
 SMALLEST = 1e-20
+
+
+def _picking(rows: Tensor, label: Tensor) -> tuple[list[Call], Tensor, Any]:
+    """Calls that take each row's probability at its label, kept from 0; where they put it, also as an array."""
+    at, picked = label.new_empty((len(rows), 1), dtype=torch.int64), rows.new_empty((len(rows), 1))
+    p = picked.numpy()
+    return (
+        [
+            call(at.copy_, label.view(-1, 1)),
+            call(torch.gather, rows, 1, at, out=picked),
+            call(np.maximum, p, full(p, SMALLEST), out=p),
+        ],
+        picked,
+        p,
+    )
 
 
 class LabelCrossEntropy(Operator):
@@ -39,7 +59,36 @@ class LabelCrossEntropy(Operator):
         picked = self.rows(X).gather(1, label.long().view(-1, 1))
         return picked.clamp_(min=SMALLEST).log_().neg_().view(-1)
 
-    @gradient("X label dY -> dX", check=check)
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        X, label = inputs
+        if not contiguous(X, label, *outputs):
+            return None
+        made, picked, p = _picking(self.rows(X), label)
+        small = arrays(picked, outputs[0])
+        if small is None:
+            return None
+        y = small[1].reshape(p.shape)
+        return [*made, call(np.log, p, p), call(np.negative, p, y)]
+
+    def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        X, label, dY = inputs
+        if not contiguous(*inputs, *outputs):
+            return None
+        made, picked, p = _picking(self.rows(X), label)
+        small = arrays(picked, dY)
+        if small is None:
+            return None
+        dX, dy = self.rows(outputs[0]), small[1].reshape(p.shape)
+        at = made[1][1][2]
+        return [
+            *made,
+            call(np.divide, dy, p, p),
+            call(np.negative, p, p),
+            call(dX.zero_),
+            call(dX.scatter_, 1, at, picked),
+        ]
+
+    @gradient("X label dY -> dX", check=check, calls=_gradient_calls)
     def backward(self, X: Tensor, label: Tensor, dY: Tensor) -> Tensor:
         at = label.long().view(-1, 1)
         rows = self.rows(X)

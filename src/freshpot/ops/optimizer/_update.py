@@ -27,6 +27,17 @@ def scalar(one: Tensor) -> Any:
     return one.item() if one.device.type == "cpu" else one.reshape(())
 
 
+def fusable(param: Tensor, *others: Tensor) -> bool:
+    """True if torch's fused updates take the tensors: all on the CPU, dense, of single precision (or counts)."""
+    shape = param.shape
+    return all(
+        t.device.type == "cpu"
+        and t.dtype in (torch.float32, torch.int64)
+        and (t.numel() == 1 or (t.shape == shape and t.is_contiguous()))
+        for t in (param, *others)
+    )
+
+
 class Update(Operator, abstract=True):
     """An update rule, written as `kernel_inplace`: it changes the inputs of the in-place pairs.
 

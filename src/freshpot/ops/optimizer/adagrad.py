@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -9,7 +11,8 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, f32, scalar
+from freshpot.ops._operator import Call, call
+from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, f32, fusable, scalar
 
 _EPSILON = Arg("epsilon", float, 1e-5, "added to the divisor, >= 0")
 _WEIGHT_DECAY = Arg("weight_decay", float, 0.0, "factor of param that is added to the gradient")
@@ -35,6 +38,9 @@ class Adagrad(Update):
     alike = ("param", "moment", "grad")
 
     def kernel_inplace(self, param: Tensor, moment: Tensor, grad: Tensor, lr: Tensor) -> tuple[Tensor, ...]:
+        if self.num_outputs == 2 and self.decay == 1 and fusable(param, moment, grad, lr):
+            self.fused([param], [grad], [moment], lr)()
+            return param, moment
         if self.weight_decay:
             grad = grad.add(param, alpha=self.weight_decay)
         if self.decay != 1:
@@ -46,6 +52,37 @@ class Adagrad(Update):
         rates = scalar(lr) / divisor
         update = rates * grad
         return param.add_(update), moment, rates, update
+
+    def fused(
+        self, params: list[Tensor], grads: list[Tensor], moments: list[Tensor], lr: Tensor
+    ) -> Callable[[], None]:
+        """One call of torch's that updates all the parameters."""
+        update = partial(
+            torch._fused_adagrad_,
+            *(params, grads, moments, [torch.ones(())] * len(params)),
+            lr_decay=0.0,
+            weight_decay=-self.weight_decay,
+            eps=self.epsilon,
+            maximize=True,
+        )
+        return lambda: update(lr=lr.item())
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        return self.calls_together([inputs], [outputs])
+
+    def calls_together(
+        self, inputs: Sequence[Sequence[Tensor]], outputs: Sequence[Sequence[Tensor]]
+    ) -> list[Call] | None:
+        """All parameters that have one learning rate."""
+        lr = inputs[0][3]
+        if self.decay != 1 or not all(x[3] is lr and fusable(*x) for x in inputs):
+            return None
+        if any(
+            len(y) != 2 or y[0] is not x[0] or y[1] is not x[1] for x, y in zip(inputs, outputs, strict=True)
+        ):
+            return None
+        params, moments, grads = (list(column) for column in zip(*(x[:3] for x in inputs), strict=True))
+        return [call(self.fused(params, grads, moments, lr))]
 
 
 class SparseAdagrad(SparseUpdate):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops.optimizer._update import INDICES, ITER, LR, SparseUpdate, Update, f32, scalar
+from freshpot.ops._operator import Call, call
+from freshpot.ops.optimizer._update import INDICES, ITER, LR, SparseUpdate, Update, f32, fusable, scalar
 
 _ARGS = (
     Arg("beta1", float, 0.9, "share of the first moment that is kept, 0 to 1"),
@@ -74,6 +78,9 @@ class Adam(_Adam, Update):
     def kernel_inplace(
         self, param: Tensor, m1: Tensor, m2: Tensor, grad: Tensor, lr: Tensor, it: Tensor
     ) -> tuple[Tensor, ...]:
+        if self.num_outputs == 3 and fusable(param, m1, m2, grad, lr, it):
+            self.fused([param], [grad], [m1], [m2], lr, it)()
+            return param, m1, m2
         self.move(grad, m1, m2)
         scales = self.scales(it)
         if self.num_outputs == 3 and lr.device.type == "cpu":
@@ -81,6 +88,53 @@ class Adam(_Adam, Update):
             return param, m1, m2
         step = self.direction(m1, m2, scales)
         return param.add_(step * scalar(lr)), m1, m2, step
+
+    def fused(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        m1: list[Tensor],
+        m2: list[Tensor],
+        lr: Tensor,
+        it: Tensor,
+    ) -> Callable[[], None]:
+        """One call of torch's that updates all the parameters.
+
+        Its divisor is sqrt(m2 / (1 - beta2^t)) + eps, so eps is scaled here to make the formulas one.
+        """
+        step, beta2 = torch.zeros(()), self.beta2
+        update = partial(
+            torch._fused_adam_,
+            *(params, grads, m1, m2, [], [step] * len(params)),
+            beta1=self.beta1,
+            beta2=beta2,
+            weight_decay=0.0,
+            amsgrad=False,
+            maximize=False,
+        )
+
+        def run() -> None:
+            t = int(it.item()) + 1
+            step.fill_(t)
+            update(lr=-lr.item(), eps=self.epsilon / math.sqrt(1 - beta2**t))
+
+        return run
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        return self.calls_together([inputs], [outputs])
+
+    def calls_together(
+        self, inputs: Sequence[Sequence[Tensor]], outputs: Sequence[Sequence[Tensor]]
+    ) -> list[Call] | None:
+        """All parameters that have one learning rate and one iteration."""
+        lr, it = inputs[0][4:]
+        fit = all(x[4] is lr and x[5] is it and fusable(*x) for x in inputs)
+        if not fit or any(
+            len(y) != 3 or y[i] is not x[i] for x, y in zip(inputs, outputs, strict=True) for i in range(3)
+        ):
+            return None
+        params, m1, m2, grads = (list(column) for column in zip(*(x[:4] for x in inputs), strict=True))
+        return [call(self.fused(params, grads, m1, m2, lr, it))]
 
 
 class SparseAdam(_Adam, SparseUpdate):

@@ -22,6 +22,8 @@ class _Counting(Operator, abstract=True):
     """Shared by the counters."""
 
     gradient_stops = True
+    own_blobs_only = True
+    changes_in_place = True
 
     def infer(self, *inputs: Any) -> tuple[Tensor, ...]:
         return (torch.empty(1, dtype=torch.int64, device="meta"),)
@@ -33,9 +35,10 @@ class _Counting(Operator, abstract=True):
             value = blob.value = value.to(torch.int64)
         if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.numel() != 1:
             self.refuse(f"blob '{blob.name}' must hold one int64 number: the iteration.")
-        if not 0 <= value.item() < 2**63 - 1:
+        now = value.item()
+        if not 0 <= now < 2**63 - 1:
             self.refuse(f"blob '{blob.name}' holds a number that is no iteration (negative, or too large).")
-        value.add_(1)
+        value.fill_(now + 1)
 
 
 class Iter(_Counting):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import Call, Operator, call
 
 Schedule = Callable[[int], float]
 Read = Callable[..., Any]
@@ -218,6 +218,17 @@ class LearningRate(Operator):
         return torch.scalar_tensor(
             self.base_lr * self.schedule(int(i)), dtype=torch.float32, device=self.device
         )
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        if inputs[0].numel() != 1:
+            return None
+        iteration, fill = inputs[0].item, outputs[0].numpy().fill
+        schedule, base = self.schedule, self.base_lr
+
+        def update() -> None:
+            fill(base * schedule(int(iteration())))
+
+        return [call(update)]
 
     def _make(self, policy: str, prefix: str) -> Schedule:
         if policy not in _POLICIES:

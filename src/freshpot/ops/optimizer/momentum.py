@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops._memory import arrays, full
+from freshpot.ops._operator import Call, call
 from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, scalar
 
 _MOMENTUM = Arg("momentum", float, 0.0, "share of the last step that is kept, 0 to 1")
@@ -63,6 +67,33 @@ class MomentumSGDUpdate(Update):
     def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor) -> tuple[Tensor, ...]:
         momentum_step(grad, moment, scalar(lr), self.momentum, self.nesterov)
         return grad, moment, param.sub_(grad)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        small = arrays(*inputs)
+        if (
+            small is None
+            or outputs[0] is not inputs[0]
+            or len({t.shape for t in (*inputs[:2], inputs[3])}) > 1
+        ):
+            return None
+        grad, moment, lr, param = small
+        kept, last = full(moment, self.momentum), np.empty_like(moment)
+        scale, move = call(np.multiply, grad, lr.ravel(), grad), call(np.subtract, param, grad, param)
+        if self.nesterov:
+            return [
+                call(np.multiply, moment, kept, last),
+                scale,
+                call(np.add, last, grad, moment),
+                call(np.multiply, moment, full(moment, 1 + self.momentum), grad),
+                call(np.subtract, grad, last, grad),
+                move,
+            ]
+        old = (
+            [call(np.multiply, moment, kept, moment), call(np.add, grad, moment, grad)]
+            if self.momentum
+            else []
+        )
+        return [scale, *old, call(np.copyto, moment, grad), move]
 
 
 class FP32MomentumSGDUpdate(Update):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._memory import arrays, full
+from freshpot.ops._operator import Call, Operator, call
 from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, f32, scalar
 
 _GRAD = Port("grad", FLOAT)
@@ -39,6 +42,30 @@ class RmsProp(Update):
         grad.mul_(scalar(lr)).div_(torch.sqrt(squares + self.epsilon))
         moment.mul_(self.momentum).add_(grad)
         return grad.copy_(moment), squares, moment
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        small = arrays(*inputs, *outputs)
+        if (
+            small is None
+            or len({t.shape for t in inputs[:3]}) > 1
+            or any(outputs[i] is not inputs[i] for i in (1, 2))
+        ):
+            return None
+        grad, squares, moment, lr, step = small[:5]
+        work = np.empty_like(squares)
+        return [
+            call(np.multiply, grad, grad, work),
+            call(np.subtract, work, squares, work),
+            call(np.multiply, work, full(work, 1 - f32(self.decay)), work),
+            call(np.add, squares, work, squares),
+            call(np.add, squares, full(work, self.epsilon), work),
+            call(np.sqrt, work, work),
+            call(np.multiply, grad, lr.ravel(), step),
+            call(np.divide, step, work, step),
+            call(np.multiply, moment, full(work, self.momentum), moment),
+            call(np.add, moment, step, moment),
+            call(np.copyto, step, moment),
+        ]
 
 
 _FTRL_ARGS = (

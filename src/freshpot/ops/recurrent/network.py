@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +16,10 @@ from freshpot.net.grads import GradientMaker
 from freshpot.net.net import Net
 from freshpot.net.op import Op
 from freshpot.net.schema import Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._memory import arrays
+from freshpot.ops._operator import Call, Operator, call
 from freshpot.ops.recurrent import _lstm, _slots
+from freshpot.ops.recurrent._lstm_single import Single
 from freshpot.ops.recurrent._slots import Slots
 
 if TYPE_CHECKING:
@@ -53,11 +57,13 @@ class LstmSteps:
     """What a forward run leaves that went over the whole sequence at once."""
 
     cell: _lstm.Cell
-    trace: _lstm.Trace
+    #: what the run left, which may be in `single`, for the next run to overwrite
+    trace: _lstm.Trace | Single
     kept: list[str]
     links: list[_slots.Link]
     timestep: str
     sequence: Tensor
+    single: Single | None = None
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -65,6 +71,8 @@ class LstmSteps:
     def general(self) -> StepWorkspaces:
         """The same, step by step."""
         trace, cell = self.trace, self.cell
+        if isinstance(trace, Single):
+            trace = trace.trace(self.sequence)
         slots: dict[str, Slots] = {
             cell.hidden: list(trace.hidden.split(1)),
             cell.cell: list(trace.cell.split(1)),
@@ -175,6 +183,7 @@ class RecurrentNetwork(Operator):
         Arg("param", [int], [], "inputs that are parameters"),
     )
     gradient_rule = staticmethod(gradient_rule)
+    own_blobs_only = True
 
     def setup(self) -> None:
         self.links = _slots.links(self.link_internal, self.link_external, self.link_offset, self.link_window)
@@ -251,6 +260,39 @@ class RecurrentNetwork(Operator):
         kept = [n for n in [cell.blobs[2]] if n not in self.recompute_blobs_on_backward]
         outputs[-1].value = LstmSteps(cell, trace, kept, self.links, self.timestep, X)
         return True
+
+    def calls(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Call] | None:
+        """An LSTM over one sequence, in memory of its own."""
+        steps, cell, names = outputs[-1], self._cell, self.op.inputs
+        if cell is None or not isinstance(steps, LstmSteps):
+            return None
+        X, W, b = (inputs[names.index(name)] for name in (cell.sequence, cell.weight, cell.bias))
+        starts = [inputs[i] for i in self.initial_recurrent_state_ids]
+        small = arrays(X, W, b, *starts, *outputs[:-1])
+        if small is None or X.shape[1] != 1 or any(start.numel() != W.shape[1] for start in starts):
+            return None
+        T, D = len(X), W.shape[1]
+        x, w, bias, h0, c0, *made = small
+        steps.single = single = Single(T, D, cell.forget_bias)
+        states = {cell.hidden: (single.hidden, "hidden"), cell.cell: (single.cell, "cell")}
+        copies = [(made[i].reshape(-1, D), *states[src], offset) for src, i, offset in self._aliases]
+        lengths = inputs[names.index(cell.lengths)] if cell.lengths else None
+        run_single = partial(single.forward, x.reshape(T, -1), h0.ravel(), c0.ravel(), w, bias)
+
+        def run() -> None:
+            steps.sequence = X
+            if lengths is None or int(lengths.min()) >= T:
+                run_single()
+                steps.trace = single
+                for out, state, _, offset in copies:
+                    np.copyto(out, state[offset:])
+                return
+            start_h, start_c = (initial(start, 1) for start in starts)
+            steps.trace = trace = _lstm.forward(cell, X, start_h, start_c, W, b, lengths)
+            for out, _, name, offset in copies:
+                np.copyto(out, getattr(trace, name)[offset:, 0])
+
+        return [call(run)]
 
     def _time_steps(self, inputs: Sequence[Blob]) -> dict[str, Slots]:
         """Time steps of the inputs that are linked, and of the states: the initial ones, then nothing yet."""

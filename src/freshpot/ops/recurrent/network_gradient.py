@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.errors import DTypeError
 from freshpot.net.schema import Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._memory import arrays
+from freshpot.ops._operator import Call, Operator, call
 from freshpot.ops.dtypes import describe
 from freshpot.ops.recurrent import _lstm, _slots
+from freshpot.ops.recurrent._lstm_single import Single
 from freshpot.ops.recurrent._slots import Slots
 from freshpot.ops.recurrent.network import SHARED_ARGS, LstmSteps, StampedTime, StepWorkspaces
 
@@ -86,6 +89,7 @@ class RecurrentNetworkGradient(Operator):
         ),
     )
     no_gradient = "it is itself a gradient"
+    own_blobs_only = True
 
     def setup(self) -> None:
         self.forward_links = _slots.links(
@@ -145,13 +149,59 @@ class RecurrentNetworkGradient(Operator):
         given = {state: inputs[k].value for k, state, last in self._given if not last}
         last = {state: inputs[k].value for k, state, last in self._given if last}
         forward = inputs[len(self._given) :]
-        made = _lstm.backward(saved.cell, saved.trace, forward[self.param[0]].value, given, last)
+        trace = saved.trace.trace(saved.sequence) if isinstance(saved.trace, Single) else saved.trace
+        made = _lstm.backward(saved.cell, trace, forward[self.param[0]].value, given, last)
         values = [made.X, made.W, made.b]
         for i, state in zip(self.initial_recurrent_state_ids, (made.h0, made.c0), strict=True):
             start = forward[i].value
             values.append(state.sum(0) if start.dim() == 1 else state.reshape(start.shape))
         for blob, value in zip(outputs, values, strict=False):
             blob.value = value
+
+    def calls(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Call] | None:
+        """The gradient of an LSTM over one sequence, in memory of its own."""
+        saved = inputs[-1]
+        single = saved.single if isinstance(saved, LstmSteps) and self._undoes(saved.cell) else None
+        forward = inputs[len(self._given) :]
+        W = forward[self.param[0]]
+        given = {state: inputs[k] for k, state, last in self._given if not last}
+        last = {state: inputs[k] for k, state, last in self._given if last}
+        small = arrays(W, *outputs)
+        if (
+            single is None
+            or small is None
+            or arrays(*given.values(), *last.values()) is None
+            or len(outputs) != 5
+        ):
+            return None
+        cell, D = saved.cell, single.units
+        states = (cell.hidden, cell.cell)
+        starts = [np.zeros(D, np.float32) for _ in states]
+        added = [
+            (start, some.numpy()[-1].reshape(D))
+            for start, state in zip(starts, states, strict=True)
+            for some in (last.get(state), given.get(state))
+            if some is not None
+        ]
+        w, dX, dW, db, *initials = small
+        made = (dX.reshape(-1, 4 * D), dW, db, *(start.ravel() for start in initials))
+        more = [given[state].numpy().reshape(-1, D) if state in given else None for state in states]
+
+        def run() -> None:
+            if saved.trace is single:
+                for start in starts:
+                    start.fill(0)
+                for start, some in added:
+                    np.add(start, some, start)
+                single.backward(w, *starts, *more)
+                single.write(*made)
+                return
+            found = _lstm.backward(cell, saved.trace, W, given, last)
+            values = (found.X, found.W, found.b, found.h0, found.c0)
+            for array, value in zip(made, values, strict=True):
+                np.copyto(array, value.numpy().reshape(array.shape))
+
+        return [call(run)]
 
     def _gradient_slots(
         self, inputs: Sequence[Blob], saved: StepWorkspaces, steps: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +14,8 @@ from freshpot.errors import DeviceError, DTypeError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._memory import copying
+from freshpot.ops._operator import Call, Operator
 from freshpot.ops.dtypes import describe
 from freshpot.ops.tensor._clone import clone
 
@@ -42,6 +44,9 @@ class Copy(_Copier):
     """
 
     gradient_rule = staticmethod(_copy_rule)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
+        return [copying(inputs[0], outputs[0])]
 
 
 class StopGradient(_Copier):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from freshpot.errors import ArgumentError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import INTS, Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._memory import contiguous, copying
+from freshpot.ops._operator import Call, Operator
 from freshpot.ops.tensor._clone import clone
 
 
@@ -67,6 +69,15 @@ class Reshape(Operator):
 
     def kernel_inplace(self, data: Any, *new_shape: Tensor) -> tuple[Any, Tensor]:
         return data.reshape(self._shape(data, new_shape)), self._old(data)
+
+    lasting_outputs = (1,)
+    lasting_inputs = (1,)
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        if not contiguous(inputs[0], outputs[0]):
+            return None
+        outputs[1].copy_(self._old(inputs[0]))
+        return [copying(inputs[0].view(outputs[0].shape), outputs[0])]
 
 
 def _resize_rule(g: GradientMaker) -> list[Op]:

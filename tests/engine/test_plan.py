@@ -242,3 +242,18 @@ def test_errors_of_files_name_net_and_operator_too() -> None:
     ) as caught:
         Workspace().run_once(net)
     assert (caught.value.net, caught.value.position) == ("n", 0)
+
+
+@pytest.mark.parametrize("no_bias", [0, 1])
+def test_only_the_costly_output_is_left_until_somebody_looks(no_bias: int) -> None:
+    """A bias's gradient that no operator reads comes with the filter's: computing it later would cost both again."""
+    grads = ["dw"] if no_bias else ["dw", "db"]
+    ws = Workspace()
+    for name, shape in {"x": (2, 3, 8, 8), "w": (4, 3, 3, 3), "dy": (2, 4, 6, 6)}.items():
+        ws.feed(name, torch.randn(shape))
+    for outputs in (grads, [*grads, "dx"]):
+        args = {"kernel": 3, "no_bias": no_bias}
+        plan = ws.create_net(Net("n", [Op("ConvGradient", ["x", "w", "dy"], outputs, args)]), overwrite=True)
+        plan.run(2)
+        deferred = {name for name in outputs if type(ws.find(name)).__name__ == "LazyBlob"}
+        assert deferred == ({"dx"} if "dx" in outputs else set())

@@ -330,7 +330,7 @@ class _FlatWriter:
 
     def _last_is_for_nobody(self, step: Step) -> bool:
         """True if the last output costs work that nobody in this net needs (the data's gradient)."""
-        if not step.operator.skips_unasked or len(step.outputs) < 2:
+        if len(step.outputs) < 2 or not step.operator.saves_without_last():
             return False
         last = step.outputs[-1]
         writers = sum(blob is last for other in self._steps for blob in other.outputs)

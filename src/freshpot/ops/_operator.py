@@ -109,8 +109,6 @@ class Operator:
     no_gradient: ClassVar[str] = "the original defines none either"
     #: True where the gradient simply does not flow: asking for it yields none instead of an error
     gradient_stops: ClassVar[bool] = False
-    #: True if the kernel does no work for outputs (the last ones) that the net leaves out
-    skips_unasked: ClassVar[bool] = False
     #: True if the outputs depend on the arguments and the inputs' shapes alone, as of a fill with a constant
     same_every_run: bool = False
     #: outputs that depend on the inputs' shapes alone, and inputs that must be such for `calls`, which read them once
@@ -212,6 +210,10 @@ class Operator:
             return None
         made = self.kernel(*inputs)
         return made if isinstance(made, (tuple, list)) else (made,)
+
+    def saves_without_last(self) -> bool:
+        """True if the kernel does much less where the net leaves the last output out, as it does then."""
+        return False
 
     # ---- for subclasses ------------------------------------------------------------------------
     def has(self, argument: str) -> bool:

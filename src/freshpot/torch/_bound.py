@@ -156,7 +156,8 @@ def _leave_out_unasked(ops: list[Op], wanted: Sequence[GradName]) -> None:
     """Drop last outputs that cost work and that nobody wants (the gradient of the data)."""
     read = {name for op in ops for name in op.inputs} | {grad for grad in wanted if isinstance(grad, str)}
     for op in ops:
-        if registry.get(op.type).skips_unasked and len(op.outputs) > 1 and op.outputs[-1] not in read:
+        unread = len(op.outputs) > 1 and op.outputs[-1] not in read
+        if unread and registry.get(op.type)(op).saves_without_last():
             op.outputs.pop()
 
 

@@ -149,9 +149,11 @@ class ConvolutionGradient(Convolution, abstract=True):
 
     inputs = (Port("X", FLOAT), Port("W", FLOAT), Port("dY", FLOAT, optional=True))
     outputs = (Port("dW"), Port("db", optional=True), Port("dX", optional=True))
-    skips_unasked = True
     gradient_rule = None
     no_gradient = "it is itself a gradient"
+
+    def saves_without_last(self) -> bool:
+        return self.num_outputs > (1 if self.no_bias else 2)
 
     def check(self, X: Tensor, W: Tensor, dY: Tensor | None = None) -> None:
         super().check(X, W)

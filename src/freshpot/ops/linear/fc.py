@@ -30,7 +30,9 @@ class FC(Operator):
         Arg("axis", int, 1, "first dimension of X that counts as features; may be negative"),
         Arg("axis_w", int, 1, "first dimension of W that counts as input features; may be negative"),
     )
-    skips_unasked = True
+
+    def saves_without_last(self) -> bool:
+        return self.num_outputs > 2  # of the gradient: dX
 
     def _axis(self, axis: int, ndim: int) -> int:
         return axis + ndim if axis < 0 else axis

@@ -63,6 +63,9 @@ def test_medians_leave_out_what_fails() -> None:
     assert sorted(heard) == ["first", "later"]
     assert jobs["fast"].calls == [3, 1, *[100] * 5]  # type: ignore[attr-defined]
     assert jobs["slow"].calls == [3, 1, *[1] * 5]  # type: ignore[attr-defined]
+    long = Clock(9.0)
+    assert medians({"long": long}, rounds=2, warm_up=0) == {"long": 9.0}
+    assert long.calls == [1, 1]
     with pytest.raises(ValueError, match="luck"):
         medians({"first": Local(failing)})
 

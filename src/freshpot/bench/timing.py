@@ -44,7 +44,7 @@ def medians(
     """Median seconds of one call of each job: ``rounds`` turns of about ``turn_s`` seconds each.
 
     Args:
-        warm_up: calls before the first turn.
+        warm_up: calls before the first turn; 0: each turn is one call, however long.
         on_error: hears of a job that failed, which is left out from then on; without it the error goes on.
     """
     calls: dict[str, int] = {}
@@ -61,6 +61,9 @@ def medians(
             return None
 
     for name in jobs:
+        if not warm_up:
+            calls[name], spent[name] = 1, []
+            continue
         first = attempt(name, warm_up)
         once = None if first is None else attempt(name, 1)
         if once is not None:

@@ -24,9 +24,12 @@ class Block:
     Args:
         keys, values: one for each record, in order: (N, length) uint8, or a list of bytes.
         error: why no more records could be read, if that was not foreseen.
+
+    ``origin``: the block that this one is a part of, and which of its records; None: it is whole.
+    ``prepared``: what a decoder found out about the whole block, for its parts.
     """
 
-    __slots__ = ("error", "keys", "values")
+    __slots__ = ("error", "keys", "origin", "prepared", "values")
 
     def __init__(
         self, keys: Rows | list[bytes], values: Rows | list[bytes], error: Exception | None = None
@@ -34,6 +37,8 @@ class Block:
         self.keys = keys
         self.values = values
         self.error = error
+        self.origin: tuple[Block, slice] | None = None
+        self.prepared: object = None
 
     @classmethod
     def of(cls, records: Iterable[Record], error: Exception | None = None) -> Block:
@@ -53,7 +58,11 @@ class Block:
 
     def part(self, begin: int, end: int, step: int = 1) -> Block:
         """The records from ``begin`` to before ``end``, every ``step``-th of them; shares memory."""
-        return Block(self.keys[begin:end:step], self.values[begin:end:step])
+        which = slice(begin, end, step)
+        made = Block(self.keys[which], self.values[which])
+        if self.origin is None:
+            made.origin = self, which
+        return made
 
     def copy(self) -> Block:
         """The same records in memory of their own."""

@@ -97,7 +97,7 @@ class DatumBatches:
         self._rounds.skip(batch * self._batch_size * self._shards)
 
     def _batch(self, block: Block, pool: Executor) -> Batch:
-        if is_encoded(block.value(0), _where((block.key(0), b""))):
+        if not self._decoder.knows(block) and is_encoded(block.value(0), _where((block.key(0), b""))):
             return self._singly(self._decode_images(block.records(), pool))
         try:
             images, labels = self._decoder.decode(block)

@@ -34,17 +34,23 @@ class Slot(NamedTuple):
     shape: tuple[int, ...]
     varint: bool  # packed integers of variable length; otherwise the elements as they are in memory
 
-    def cut(self, rows: NDArray[np.uint8]) -> NDArray[Any] | None:
-        """The numbers of all rows, (records, *shape), or None if one row holds another count of them."""
+    def prepare(self, rows: NDArray[np.uint8]) -> NDArray[Any] | None:
+        """What :meth:`finish` needs of these rows; None if one row holds another count of numbers."""
         raw = rows[:, self.begin : self.end]
-        shape = (len(rows), *self.shape)
         if not self.varint:
-            return np.array(raw, order="C").view(self.dtype).reshape(shape)
+            return raw
+        shape = (len(rows), *self.shape)
         is_last = raw < 0x80
         counts = is_last.sum(axis=1)
         if not is_last[:, -1].all() or (counts != int(np.prod(self.shape))).any():
             return None
         return from_numbers(wire.decode_varints(raw.tobytes()), self.dtype).reshape(shape)
+
+    def finish(self, prepared: NDArray[Any]) -> NDArray[Any]:
+        """The numbers, (records, *shape), in memory of their own."""
+        if self.varint:
+            return prepared.copy()
+        return np.array(prepared, order="C").view(self.dtype).reshape(len(prepared), *self.shape)
 
 
 class _Layout:
@@ -60,15 +66,34 @@ class _Layout:
 
     def cut(self, rows: NDArray[np.uint8]) -> list[NDArray[Any]] | None:
         """All outputs of all rows, or None if one row has another layout."""
+        prepared = self._prepare(rows)
+        return None if prepared is None else self._finish(prepared)
+
+    def cut_block(self, block: Block) -> list[NDArray[Any]] | None:
+        """The same for a block, or a part of one; the whole of it is looked at only once."""
+        whole, which = block.origin or (block, slice(None))
+        if isinstance(whole.values, list):
+            return None
+        if whole.prepared is None or whole.prepared[0] is not self:  # type: ignore[index]
+            whole.prepared = self, self._prepare(whole.values)
+        prepared: list[NDArray[Any]] | None = whole.prepared[1]  # type: ignore[index]
+        if prepared is not None:
+            return self._finish([part[which] for part in prepared])
+        return None if isinstance(block.values, list) else self.cut(block.values)
+
+    def _prepare(self, rows: NDArray[np.uint8]) -> list[NDArray[Any]] | None:
         if (rows[:, self._around] != self._bytes).any():
             return None
-        outputs = []
+        prepared = []
         for slot in self.slots:
-            output = slot.cut(rows)
-            if output is None:
+            part = slot.prepare(rows)
+            if part is None:
                 return None
-            outputs.append(output)
-        return outputs
+            prepared.append(part)
+        return prepared
+
+    def _finish(self, prepared: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        return [slot.finish(part) for slot, part in zip(self.slots, prepared, strict=True)]
 
 
 class RecordDecoder:
@@ -96,8 +121,8 @@ class RecordDecoder:
         """
         if isinstance(records, Block):
             if not isinstance(records.values, list) and len(records):
-                layout = self._layout((records.key(0), records.value(0)))
-                cut = None if layout is None else layout.cut(records.values)
+                layout = self._layout_of(records)
+                cut = None if layout is None else layout.cut_block(records)
                 if cut is not None:
                     return cut
                 return self._decode_singly(records.records())
@@ -135,6 +160,15 @@ class RecordDecoder:
             for output, one in zip(outputs, arrays, strict=True):
                 output[index] = one
         return outputs
+
+    def knows(self, block: Block) -> bool:
+        """Whether records of this length were seen to have a layout, so that numbers can be cut out of them."""
+        return not isinstance(block.values, list) and self._layouts.get(block.values.shape[1]) is not None
+
+    def _layout_of(self, block: Block) -> _Layout | None:
+        if self.knows(block):
+            return self._layouts[block.values.shape[1]]  # type: ignore[union-attr]
+        return self._layout((block.key(0), block.value(0)))
 
     def _layout(self, record: Record) -> _Layout | None:
         key, value = record

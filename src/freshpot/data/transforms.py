@@ -113,9 +113,12 @@ class ImageTransform:
             images = _cut(images, rows, columns, self._crop)
             if mean is not None:
                 mean = _cut(np.broadcast_to(mean, (count, *mean.shape)), rows, columns, self._crop)
-        made = self._subtract(images, mean)
-        if self._scale != 1:
-            made *= self._scale
+        if mean is None and not len(self._mean_values):
+            made = np.multiply(images, self._scale, dtype=np.float32)
+        else:
+            made = self._subtract(images, mean)
+            if self._scale != 1:
+                made *= self._scale
         if flips.any():
             made[flips] = made[flips, :, :, ::-1]
         return made

@@ -48,13 +48,14 @@ def contest(
     *,
     times: int = 1,
     rounds: int | None = None,
+    warm_up: int = 3,
 ) -> Iterator[Row]:
     """Rows of ours against each rival; a rival's failure is a row that says so.
 
     Args:
         what: for the first column.
         times: how often the timed call is done in what the row speaks of.
-        rounds: instead of what the options say.
+        rounds, warm_up: as `medians` takes them, instead of what the options say.
     """
     failed: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -73,6 +74,7 @@ def contest(
             made,
             turn_s=options.turn_s,
             rounds=rounds or options.rounds,
+            warm_up=warm_up,
             on_error=lambda name, error: failed.__setitem__(name, one_line(error)),
         )
     mine = found.get(OURS)

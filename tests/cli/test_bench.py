@@ -390,6 +390,10 @@ def test_last_words(text: str, words: str) -> None:
         ("from freshpot.cli import main; main(['bench', '--help'])", ["torch", "numpy", "matplotlib"]),
         ("import caffe", ["matplotlib", "PIL", "cv2", "scipy", "requests", "fissix", "freshpot.viz"]),
         (
+            "from freshpot.bench.programs import caffe_lenet as lenet; lenet.make(1, 2)()",
+            ["sympy", "torch._dynamo", "torch._inductor", "torch.fx.experimental.symbolic_shapes"],
+        ),
+        (
             "import caffe2.python.core",
             ["matplotlib", "PIL", "cv2", "h5py", "requests", "fissix", "freshpot.viz"],
         ),

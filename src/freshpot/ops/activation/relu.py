@@ -26,6 +26,9 @@ class Relu(Operator):
     outputs = (Port("Y"),)
     inplace = ((0, 0),)
 
+    def infer(self, X: Tensor) -> tuple[Tensor, ...]:
+        return (torch.empty(X.shape, dtype=X.dtype, device="meta"),)
+
     def kernel(self, X: Tensor) -> Tensor:
         return torch.relu(X)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: the work of a convolution
 FORWARD, WEIGHTS, DATA = "forward", "gradient of the weights", "gradient of the data"
+_META = torch.device("meta")
 #: layouts of X that an operator remembers its way for
 _MOST_WAYS = 64
 
@@ -74,6 +75,13 @@ class Convolution(Windowed, abstract=True):
         if b is not None and tuple(b.shape) != (filters.shape[0],):
             self.refuse(f"the bias must have shape ({filters.shape[0]},), got {tuple(b.shape)}.")
         self.layout(tuple(images.shape[2:]))
+
+    def infer(self, X: Tensor, W: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """From the sizes alone: asked about tensors without data, ATen loads PyTorch's symbolic shapes first,
+        which takes a second and 100 MB."""
+        space = self.layout(tuple(self.channels_second(X).shape[2:])).outputs
+        shape = (X.shape[0], *space, W.shape[0]) if self.nhwc else (X.shape[0], W.shape[0], *space)
+        return (torch.empty(shape, dtype=X.dtype, device=_META),)
 
     def _padding(self, layout: Layout) -> tuple[list[int], list[int] | None]:
         """Padding that ATen does itself, and (where sides differ) the margins to add first."""
@@ -163,6 +171,12 @@ class ConvolutionGradient(Convolution, abstract=True):
         wanted = (X.shape[0], W.shape[0], *self.layout(tuple(images.shape[2:])).outputs)
         if tuple(self.channels_second(dY).shape) != wanted:
             self.refuse(f"dY must be the gradient of Y {wanted} (N, M, space); got {tuple(dY.shape)}.")
+
+    def infer(self, X: Tensor, W: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        bias = () if self.no_bias else (torch.empty(W.shape[0], dtype=W.dtype, device=_META),)
+        dW, dX = (torch.empty(t.shape, dtype=t.dtype, device=_META) for t in (W, X))
+        made = (dW, *bias, dX)
+        return made[: self.num_outputs]
 
     def kernel(self, X: Tensor, W: Tensor, dY: Tensor) -> tuple[Tensor, ...]:
         with_bias = not self.no_bias

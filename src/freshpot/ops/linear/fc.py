@@ -53,6 +53,11 @@ class FC(Operator):
         if tuple(b.shape) != (N,):
             self.refuse(f"bias b must have shape ({N},), as W has {N} rows; got {tuple(b.shape)}.")
 
+    def infer(self, X: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+        """From the sizes alone, as a convolution does it and for the same reason."""
+        shape = (*X.shape[: self._axis(self.axis, X.dim())], self._matrix(W).shape[0])
+        return (torch.empty(shape, dtype=X.dtype, device="meta"),)
+
     def kernel(self, X: Tensor, W: Tensor, b: Tensor) -> Tensor:
         if X.dim() == 2 == W.dim() and self.axis == 1:
             return linear(X, W, b)

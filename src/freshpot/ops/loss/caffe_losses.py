@@ -75,6 +75,11 @@ class CaffeSoftmaxWithLoss(_Classes):
     Source:   caffe/layers/softmax_loss_layer.cpp
     """
 
+    def infer(self, X: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.empty((), dtype=X.dtype, device="meta"), torch.empty(
+            X.shape, dtype=X.dtype, device="meta"
+        )
+
     def kernel(self, X: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         P = torch.softmax(X, self.axis)
         folded = self.folded(P)

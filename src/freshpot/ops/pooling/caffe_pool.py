@@ -120,6 +120,12 @@ class CaffePooling(Operator, abstract=True):
     def check(self, X: Tensor, *_: Tensor) -> None:
         self.fit(X)
 
+    def infer(self, X: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+        """From the sizes alone, as a convolution does it and for the same reason."""
+        shape = (*X.shape[:2], *self.fit(X).layout.outputs)
+        types = (X.dtype, torch.int64, torch.float32)[: self.num_outputs]
+        return tuple(torch.empty(shape, dtype=dtype, device="meta") for dtype in types)
+
 
 def scattered(g: GradientMaker) -> list[Op]:
     """The rule of poolings that pick a pixel: ``<type>Gradient(X, index, dY) -> dX``."""
@@ -169,6 +175,9 @@ class Scatter(CaffePooling, abstract=True):
     inputs = (Port("X", FLOAT, "* * * *"), Port("index"), Port("dY", FLOAT, "* * * *"))
     outputs = (Port("dX"),)
     no_gradient = "it is itself a gradient"
+
+    def infer(self, X: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+        return (torch.empty(X.shape, dtype=X.dtype, device="meta"),)
 
     def kernel(self, X: Tensor, index: Tensor, dY: Tensor) -> Tensor:
         fit = self.fit(X)

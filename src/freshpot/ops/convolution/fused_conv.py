@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_tensor
@@ -12,11 +10,10 @@ from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import ANY_PAIR
 from freshpot.ops._window import channels_last
 from freshpot.ops.convolution import _packed
+from freshpot.ops.convolution._for_inference import Choices, Weights
 from freshpot.ops.convolution.conv import Convolution
 from freshpot.ops.normalization._affine import PARAMETERS, affine
 from freshpot.ops.remade import Remade
-
-_ATEN = torch.ops.aten
 
 
 class FusedConv(Convolution):
@@ -49,7 +46,9 @@ class FusedConv(Convolution):
         if self.sum:  # what `kernel_inplace` overwrites
             self.inplace = ((self.num_inputs - 1, 0),)
         self._remade = Remade(self._fold)
-        self._windows: dict[tuple[int, ...], tuple[list[int], list[int] | None]] = {}
+        self._windows: dict[torch.Size, tuple[list[int], list[int] | None]] = {}
+        relu, total = self.activation == "relu", bool(self.sum)
+        self._choices = Choices(self.strides, self.dilations, self.group, relu, total)
         #: how many of the inputs from W on make the weight
         self._count = self.num_inputs - 1 - self.sum
 
@@ -67,27 +66,16 @@ class FusedConv(Convolution):
             if tuple(found) != (X.shape[0], M, *space):
                 self.refuse(f"the other summand must be {(X.shape[0], M, *space)}, got {tuple(found)}.")
 
-    # ---- weights -------------------------------------------------------------------------------
-    def _fold(self, W: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor | None, Any]:
-        """Weight and bias of the one convolution, and the packed weight where there is such a thing."""
+    def _fold(self, W: Tensor, *parameters: Tensor) -> Weights:
+        """Weight and bias of the one convolution."""
         filters = self.channels_second(W)
         b = parameters[0] if self.bias else None
         if self.norms:
             factor, addend = affine(self.norms, self.eps, parameters[self.bias :])
             filters = (filters.double() * factor.view(-1, *(1,) * (filters.dim() - 1))).float()
             b = (addend if b is None else b.double() * factor + addend).float()
-        packable = W.device.type == "cpu" and W.dim() == 4 and W.numel() and _packed.available()
-        if not packable:
-            return filters, b, None
-        return filters, b, _packed.PackedWeights(filters.contiguous())
-
-    # ---- running -------------------------------------------------------------------------------
-    def _window(self, images: Tensor) -> tuple[list[int], list[int] | None]:
-        space = tuple(images.shape[2:])
-        found = self._windows.get(space)
-        if found is None:
-            found = self._windows[space] = self._padding(self.layout(space))
-        return found
+        on_cpu = W.device.type == "cpu" and W.dim() == 4 and W.numel() > 0
+        return Weights(filters, b, packable=on_cpu and _packed.available())
 
     def kernel(self, X: Tensor, W: Tensor, *others: Tensor) -> Tensor:
         return self._run(False, X, W, *others)
@@ -97,35 +85,14 @@ class FusedConv(Convolution):
 
     def _run(self, overwrite: bool, X: Tensor, *others: Tensor) -> Tensor:
         images = self.channels_second(X)
-        padding, margins = self._window(images)
+        space = images.shape[2:]
+        window = self._windows.get(space)
+        if window is None:
+            window = self._windows[space] = self._padding(self.layout(tuple(space)))
+        padding, margins = window
         if margins:
             images = pad_tensor(images, margins)
-        images = channels_last(images)
         parameters = others[: self._count]
-        if X.is_meta:
-            W, b, packed = *self._fold(*parameters)[:2], None
-        else:
-            W, b, packed = self._remade.of(parameters)
+        weights = self._fold(*parameters) if X.is_meta else self._remade.of(parameters)
         other = channels_last(self.channels_second(others[-1])) if self.sum else None
-        window = (padding, self.strides, self.dilations, self.group)
-        if packed is None:
-            Y = self._unpacked(images, other, W, b, padding)
-        else:
-            ready = packed.for_images(tuple(images.shape), *window)
-            if other is None:
-                Y = _packed.convolution(images, ready, b, *window, self.activation or "none")
-            elif overwrite:
-                Y = _packed.convolution_sum_(other, images, ready, b, *window, self.activation or None)
-            else:
-                Y = _packed.convolution_sum(images, other, ready, b, *window, self.activation or None)
-        return self.in_order(Y)
-
-    def _unpacked(
-        self, images: Tensor, other: Tensor | None, W: Tensor, b: Tensor | None, padding: list[int]
-    ) -> Tensor:
-        Y = _ATEN.convolution(
-            images, W, b, self.strides, padding, self.dilations, False, self._none, self.group
-        )
-        if other is not None:
-            Y += other
-        return torch.relu_(Y) if self.activation else Y
+        return self.in_order(weights.run(self._choices, channels_last(images), other, padding, overwrite))

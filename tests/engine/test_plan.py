@@ -200,6 +200,22 @@ class TestDeferred:
         assert torch.equal(ws.get("seen"), ws.get("dX"))
 
 
+def test_only_the_inputs_that_the_net_names_as_outputs_are_overwritten() -> None:
+    ws = Workspace()
+    for name in ("g", "s", "m", "lr"):
+        ws.feed(name, np.ones(1 if name == "lr" else 3, np.float32))
+    plan = ws.create_net(Net("n", [Op("RmsProp", ["g", "s", "m", "lr"], ["step", "s", "m"])]))
+    squares, wanted = ws.get("s"), 1.0
+    ws.feed("g", np.full(3, 2, np.float32))
+    for _ in range(8):
+        plan.run()
+        wanted += 0.1 * (4 - wanted)
+        assert ws.get("g").tolist() == [2, 2, 2]
+        assert ws.get("s") is squares
+        np.testing.assert_allclose(squares, wanted, rtol=1e-5)
+        np.testing.assert_allclose(ws.get("step"), 2 / wanted**0.5, rtol=1e-4)
+
+
 def test_a_shared_view_follows_the_blob() -> None:
     ws = Workspace()
     ws.feed("X", np.array([-1.0, 2.0], np.float32))

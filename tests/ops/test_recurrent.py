@@ -136,6 +136,19 @@ def test_a_window_of_several_steps() -> None:
     assert ws.get("all").flatten().tolist() == [5, 10, 20, 40, 80, 160]
 
 
+def test_a_window_over_what_the_step_writes_is_refused() -> None:
+    step = Net("step", [Op("ReduceSum", ["window"], ["h"], {"axes": [0], "keepdims": 1})])
+    op = adder(
+        step_net=step,
+        link_internal=["window", "h"],
+        link_external=["states", "states"],
+        link_offset=[0, 1],
+        link_window=[2, 1],
+    )
+    with pytest.raises(NotSupportedError, match="'window' of the step net is 2 steps of 'states'"):
+        fed([[0], [0]]).run_op(op)
+
+
 def test_steps_can_be_looked_into(shared: Path) -> None:
     case = reference.load(shared / "reference" / "caffe2", "RecurrentNetwork")[0]
     ws = Workspace()

@@ -21,7 +21,8 @@ import torch
 
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
-from freshpot.engine.static import MOVED, RAN, Binding, Static
+from freshpot.engine.static import Binding
+from freshpot.engine.static_code import MOVED, RAN, Static, first
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, near_matches
 from freshpot.net import registry
 from freshpot.net.net import Net
@@ -285,7 +286,7 @@ class _FlatWriter:
 
     def __init__(self, steps: Sequence[Step], workspace: Workspace) -> None:
         self._steps = steps
-        self._names: dict[str, Any] = {"ws": workspace, "first": _first, "Deferred": Deferred}
+        self._names: dict[str, Any] = {"ws": workspace, "first": first, "Deferred": Deferred}
         self._blob_names: dict[int, str] = {}
         self._read = {id(blob) for step in steps for blob in step.inputs}
         #: what this plan writes afresh in every run; all else may change behind its back
@@ -358,9 +359,3 @@ def _without_last(step: Step) -> Operator:
     """The operator, made for all outputs but the last."""
     op = step.operator.op
     return type(step.operator)(replace(op, outputs=op.outputs[:-1]), step.operator.device)
-
-
-def _first(made: Any, count: int) -> Any:
-    if not isinstance(made, (tuple, list)):
-        made = (made,)
-    return made if len(made) == count else made[:count]

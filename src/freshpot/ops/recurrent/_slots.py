@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from freshpot.errors import NotSupportedError
 from freshpot.net.net import Net
 
 if TYPE_CHECKING:
@@ -80,8 +81,15 @@ class StepPort:
         at = t + self.offset
         if self.window == 1:
             self.blob.value = self.slots[at]
-        else:
-            self.blob.value = torch.cat(self.slots[at : at + self.window])  # type: ignore[arg-type]
+            return
+        window = self.slots[at : at + self.window]
+        if any(slot is None for slot in window):
+            link = self.link
+            raise NotSupportedError(
+                f"blob '{link.inner}' of the step net is {link.window} steps of '{link.outer}', some of which are "
+                f"written only in step {t} itself: a window over what the step is about to write is not supported."
+            )
+        self.blob.value = torch.cat(window)  # type: ignore[arg-type]
 
     def store(self, t: int) -> None:
         """Let the time step be what the blob holds."""

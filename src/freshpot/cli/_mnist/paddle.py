@@ -55,11 +55,11 @@ class PaddleJob(Job):
             length = -(-len(self._train) // batch)
             epoch, done = divmod(self.history.steps, length)
             order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self._train))
+            batches = paddle.io.BatchSampler(sampler=order[done * batch :].tolist(), batch_size=batch)
             self.model.fit(
-                paddle.io.Subset(self._train, order[done * batch :].tolist()),
-                batch_size=batch,
+                # in an order that a resumed run finds again
+                paddle.io.DataLoader(self._train, batch_sampler=batches),
                 epochs=1,
-                shuffle=False,  # it is shuffled already, in an order that a resumed run finds again
                 verbose=0,
                 num_iters=min(length - done, steps - self.history.steps),
                 callbacks=[_watch(self, on_step)],

@@ -363,14 +363,49 @@ def test_the_original_command_must_be_named() -> None:
         lenet.original_caffe(QUICK, None).make()
 
 
-def test_scripts_come_with_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(scripts.freshpot, "__file__", str(tmp_path / "a" / "b" / "__init__.py"))
-    (row,) = JOBS["small-nets"].run(QUICK)
-    assert row == Row(
-        "small calls of caffe2.python",
-        "Caffe2",
-        note="bench/small_nets.py is not here: it comes with a checkout of freshpot",
-    )
+@pytest.fixture
+def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder ``bench`` of a checkout without scripts."""
+    monkeypatch.setattr(scripts.freshpot, "__file__", str(tmp_path / "src" / "freshpot" / "__init__.py"))
+    (tmp_path / "bench").mkdir()
+    return tmp_path / "bench"
+
+
+@pytest.mark.parametrize("name", ["small_nets", "inference", "training"])
+def test_scripts_come_with_the_checkout(checkout: Path, name: str) -> None:
+    (row,) = JOBS[name.replace("_", "-")].run(QUICK)
+    assert row.note == f"bench/{name}.py is not here: it comes with a checkout of freshpot"
+    assert row.ratio is None
+
+
+TABLES = """
+print("ONNX Runtime left out: not installed.")
+print("### one net, batch 1\\n\\n| job | median ms | ratio |\\n|---|---:|---:|")
+print("| freshpot, Predictor | 4.0 | 0.5 |\\n| freshpot, Net | 6.0 | 0.75 |")
+print("| PyTorch eager | 8.0 | 1.0 |\\n| ONNX Runtime | 5.0 | 0.6 |\\n")
+print("### other\\n| Rival | 5.0 | 1 |")
+"""
+
+
+def test_tables_of_a_script_become_rows(checkout: Path) -> None:
+    (checkout / "inference.py").write_text(TABLES.replace("\\\\", "\\"))
+    assert list(JOBS["inference"].run(QUICK)) == [
+        Row("one net, batch 1", "PyTorch eager", 0.008, 0.004, most=1.0, note="ours: freshpot, Predictor"),
+        Row("one net, batch 1", "ONNX Runtime", 0.005, 0.004, most=1.1, note="ours: freshpot, Predictor"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import sys; sys.exit('no luck')", "bench/training.py failed: no luck"),
+        ("print('hello')", "bench/training.py printed no table with a row of freshpot's: hello"),
+    ],
+)
+def test_a_script_that_goes_wrong(checkout: Path, script: str, words: str) -> None:
+    (checkout / "training.py").write_text(script)
+    (row,) = JOBS["training"].run(QUICK)
+    assert row.note == words
 
 
 @pytest.mark.parametrize(

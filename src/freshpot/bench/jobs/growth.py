@@ -65,7 +65,7 @@ def _grow(
         work = f"{what}, {over} {size}, Caffe2 door"
         try:
             made = {name: make(size)() for name, make in {OURS: ours, **rivals}.items()}
-            found = medians(made, turn_s=options.turn_s / 2, rounds=options.rounds, warm_up=2)
+            found = medians(made, turn_s=options.turn_s / 2, rounds=min(options.rounds, 5), warm_up=1)
         except Exception as error:
             for name in rivals:
                 yield Row(work, name, note=one_line(error))

@@ -69,8 +69,9 @@ def test_every_cell_runs(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_documented_results(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways, two epochs each: as good as the original in the same program (0.973 to 0.979 in three runs).
 
-    The seed makes it 0.975 and 0.974; from some seeds, here as there, a digit is not learnt in two epochs (0.88): the
-    tutorial takes the softmax twice. The tutorial shows 0.9838; its first line of training already has 0.9829, so its cells had been run before.
+    This seed gives 0.975 and 0.974; one of eight left a digit unlearnt after two epochs (0.88), since the tutorial
+    takes the softmax twice. The tutorial shows 0.9838; its first line of training already has 0.9829, so its cells
+    had been run before.
     """
     found: dict[str, float] = {}
 

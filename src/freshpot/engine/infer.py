@@ -46,7 +46,9 @@ def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
                 raise
             except (RuntimeError, NotImplementedError, ValueError, TypeError):
                 made = None  # the kernel needs the data to know
-            updated = {op.outputs[j]: specs[op.inputs[i]] for i, j in operator.must_inplace}
+            updated = {
+                op.outputs[j]: specs[op.inputs[i]] for i, j in operator.must_inplace if j < len(op.outputs)
+            }
         for i, name in enumerate(op.outputs):
             specs.pop(name, None)
             if name in updated:  # written in place: as it was, whatever the data

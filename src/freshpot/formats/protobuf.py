@@ -57,6 +57,7 @@ TABLES = (
     "predictor_consts",
     "prof_dag",
     "torch",
+    "onnx",
     "caffe",
 )
 

@@ -34,8 +34,11 @@ class Bound:
         self.op = op
         self.net = net
         self.device = device
+        self._definition = definition
         try:
             self.operator: Operator = definition(op, device)
+            # what an operator keeps between runs must not come from a tracer, whose tensors are no numbers
+            self._traced: Operator = definition(op, device)
         except FreshpotError as error:
             raise error.at(net=net, op=str(op)) from None
         self.stops = definition.gradient_stops
@@ -43,6 +46,8 @@ class Bound:
         self.joins = any(port.many for port in definition.outputs)
         #: for a tracer, PyTorch's own dropout says more than random numbers and a product
         self._plain_dropout = op.type == "Dropout" and set(returned).isdisjoint(op.outputs[1:])
+        #: the old shape, which a tracer cannot know, is for the gradient alone
+        self._plain_reshape = op.type == "Reshape" and len(op.inputs) == 1
         self._backwards: dict[tuple[Any, ...], Backward] = {}
 
     def __call__(self, env: Env) -> None:
@@ -62,12 +67,21 @@ class Bound:
             args = self.op.args
             env[self.op.outputs[0]] = dropout(values[0], args.get("ratio", 0.5), not args["is_test"])  # type: ignore
             return
-        made = self.operator.kernel(*values)
+        if self._plain_reshape:
+            made: Any = values[0].reshape(self._open_shape(values[0]))
+        elif torch.compiler.is_dynamo_compiling():
+            made = self._traced.kernel(*values)
+        else:
+            made = self._definition(self.op, self.device).kernel(*values)
         if not isinstance(made, (tuple, list)):
             made = (made,)
         if self.stops:
             made = tuple(value.detach() for value in made)
         env.update(zip(self.op.outputs, made, strict=False))
+
+    def _open_shape(self, data: Any) -> list[Any]:
+        """A new shape whose sizes may be symbols."""
+        return [data.shape[i] if size == 0 else size for i, size in enumerate(self.op.args["shape"])]  # type: ignore
 
     def check(self, env: Env) -> None:
         """Check the inputs against the operator's declaration.

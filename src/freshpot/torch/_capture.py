@@ -6,13 +6,16 @@ Each ATen operator has a converter, a short function in `_aten/<family>.py`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim, ShapesCollection
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx import Node
 
 from freshpot.engine import Plan, Workspace
 from freshpot.errors import ArityError, NotSupportedError, near_matches
@@ -20,6 +23,7 @@ from freshpot.net import Net
 from freshpot.net.gradient import backward
 from freshpot.net.grads import GradName
 from freshpot.torch._graph import Lowering, converters, matters, name_of
+from freshpot.torch._module import NetModule
 
 
 @dataclass
@@ -31,12 +35,14 @@ class Captured:
         parameters: values by blob; blobs have the names of the module's state_dict.
         trainable: the blobs that learn.
         inputs: the blobs that are data.
+        constants: the parameters that no state_dict of the module has.
     """
 
     net: Net
     parameters: dict[str, Tensor]
     trainable: list[str]
     inputs: list[str]
+    constants: list[str] = field(default_factory=list)
     workspace: Workspace = field(default_factory=Workspace, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +93,8 @@ def capture(
     """A module as a net that the engine runs and trains.
 
     The module is exported (torch.export) in the mode it is in, train or eval, with these inputs; the net
-    keeps what the export fixed, control flow and sizes other than the batch's. Parameters are copied.
+    keeps what the export fixed: control flow, and sizes other than the inputs' first ones, the batch's
+    (these too if the example's is 1, or the module cannot do without knowing it). Parameters are copied.
 
     Args:
         module: any module that torch.export takes, on the CPU or a GPU.
@@ -98,16 +105,132 @@ def capture(
         NotSupportedError: ATen operators without a counterpart, all of them named, with near matches.
     """
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    program = torch.export.export(module, inputs)
-    low = Lowering(name or type(module).__name__)
-    _name_placeholders(program, low)
-    _refuse_unknown(program.graph, low.net.name)
-    for node in program.graph.nodes:
-        if matters(node):
-            low.convert(node)
+    if isinstance(module, NetModule):
+        return _captured_net(module, name)
+    name = name or type(module).__name__
+    program = _export(module, inputs)
+    if _writes_into_views(program.graph):
+        program = program.run_decompositions({})
+    low = _lower(program, name, module.training)
+    for _ in range(3):  # what PyTorch can say in simpler operators
+        table = _decompositions(low)
+        if not table:
+            break
+        program = program.run_decompositions(table)
+        low = _lower(program, name, module.training)
+    if low.refused:
+        raise _refusal(low)
     _set_outputs(program, low)
     low.net.inputs = [*low.inputs, *low.parameters]
-    return Captured(low.net, low.parameters, low.trainable, low.inputs)
+    made_up = [blob for blob in low.parameters if blob in low.made_up]
+    return Captured(low.net, low.parameters, low.trainable, low.inputs, made_up)
+
+
+def _captured_net(module: NetModule, name: str | None) -> Captured:
+    """A net's module is a net already: its operators in the mode that it is in, parameters named as its state."""
+    kept = module.state_blobs()
+    ops = module.operators()
+    taken = {blob for op in ops for blob in (*op.inputs, *op.outputs)}
+    names = {blob: key for blob, (key, _) in kept.items() if key not in taken}
+    ops = [
+        replace(
+            op,
+            inputs=[names.get(blob, blob) for blob in op.inputs],
+            outputs=[names.get(blob, blob) for blob in op.outputs],
+            args=dict(op.args),
+        )
+        for op in ops
+    ]
+    values = {names.get(blob, blob): value.detach().clone() for blob, (_, value) in kept.items()}
+    learns = [names.get(b, b) for b, (_, value) in kept.items() if value.requires_grad]
+    made_up = [names.get(blob, blob) for blob, (key, _) in kept.items() if key not in module.state_dict()]
+    inputs = list(module.input_names)
+    net = Net(name or module.net_name, ops, [*inputs, *values], list(module.output_names))
+    return Captured(net, values, learns, inputs, made_up)
+
+
+def _writes_into_views(graph: Any) -> bool:
+    """True if a call overwrites a part of a tensor, or a tensor of which there are parts."""
+    for node in graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if node.op != "call_function" or schema is None or not schema.is_mutable or not node.args:
+            continue
+        target = node.args[0]
+        if isinstance(target, Node) and any(map(_is_view, [target, *target.users])):
+            return True
+    return False
+
+
+def _overwrites_state(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or not schema.is_mutable or not node.args:
+        return False
+    return isinstance(node.args[0], Node) and node.args[0].op == "placeholder"
+
+
+def _is_view(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and any(
+        result.alias_info is not None and not result.alias_info.is_write for result in schema.returns
+    )
+
+
+def _export(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    """The exported module, first sizes left open where it allows that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        open_sizes = ShapesCollection()
+        for x in inputs:
+            if isinstance(x, Tensor) and x.dim():
+                open_sizes[x] = {0: Dim.AUTO}
+        try:
+            return torch.export.export(
+                module, inputs, dynamic_shapes=open_sizes.dynamic_shapes(module, inputs)
+            )
+        except Exception:  # of any kind: what the module cannot do with open sizes it may do with fixed ones
+            return torch.export.export(module, inputs)
+
+
+def _lower(program: Any, name: str, training: bool) -> Lowering:
+    low = Lowering(name, training)
+    _name_placeholders(program, low)
+    read = _read(program)
+    for node in program.graph.nodes:
+        if node in read and matters(node):
+            low.convert(node)
+    return low
+
+
+def _read(program: Any) -> set[Node]:
+    """The nodes that an output, or something overwritten, depends on."""
+    read: set[Node] = set()
+    for node in reversed(list(program.graph.nodes)):
+        if node in read or node.op == "output" or _overwrites_state(node):
+            read.update((node, *node.all_input_nodes))
+    return read
+
+
+def _decompositions(low: Lowering) -> dict[Any, Any]:
+    """PyTorch's ways to say refused calls by simpler ones."""
+    targets = {node.target for node in low.refused}
+    table = torch.export.default_decompositions() if targets else {}
+    return {target: table[target] for target in targets if target in table}
+
+
+def _refusal(low: Lowering) -> NotSupportedError:
+    """All that was refused, in one error."""
+    table = converters()
+    lines: dict[str, None] = {}
+    for node, refusal in low.refused.items():
+        name = name_of(node.target)
+        known = name in table
+        lines[str(refusal) if known else f"{name}{near_matches(name, table)}"] = None
+    calls = "1 of its ATen operators has" if len(lines) == 1 else f"{len(lines)} of its ATen operators have"
+    listed = "\n  ".join(sorted(lines))
+    return NotSupportedError(
+        f"module '{low.net.name}' cannot be captured: {calls} no counterpart:\n  {listed}\n"
+        "Capture the part of the module without them."
+    )
 
 
 def _name_placeholders(program: Any, low: Lowering) -> None:
@@ -118,23 +241,15 @@ def _name_placeholders(program: Any, low: Lowering) -> None:
         node = nodes[spec.arg.name]
         if spec.kind is InputKind.USER_INPUT:
             low.inputs.append(low.names.setdefault(node, low.fresh(node.name)))
+            low.sizes.learn(low.inputs[-1], node.meta.get("val"))
             continue
         low.names[node] = low.fresh(spec.target)
         low.values[low.names[node]] = values[spec.target].detach().clone()
+        if spec.kind is InputKind.CONSTANT_TENSOR:
+            low.made_up.add(low.names[node])
+            low.known[node] = low.values[low.names[node]]
         if spec.kind is InputKind.PARAMETER and values[spec.target].requires_grad:
             low.learns.add(low.names[node])
-
-
-def _refuse_unknown(graph: Any, net: str) -> None:
-    table = converters()
-    names = {name_of(node.target) for node in graph.nodes if matters(node)}
-    unknown = sorted(names - set(table))
-    if unknown:
-        lines = "\n  ".join(f"{name}{near_matches(name, table)}" for name in unknown)
-        raise NotSupportedError(
-            f"module '{net}' cannot be captured: {len(unknown)} of its ATen operators have no counterpart:\n  "
-            f"{lines}\nCapture the part of the module without them."
-        )
 
 
 def _set_outputs(program: Any, low: Lowering) -> None:

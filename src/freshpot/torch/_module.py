@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from freshpot.errors import ArityError, MissingBlobError, near_matches
+from freshpot.net import Op
 from freshpot.torch._bound import Bound, Env
 from freshpot.torch._modes import in_mode, is_for_use
 from freshpot.torch._names import state_keys
@@ -66,7 +67,7 @@ class NetModule(nn.Module):
         self._bound: dict[tuple[bool, torch.device], list[Bound]] = {}
         self._checked: Any = None
         self._slots: list[tuple[str, nn.Module, str]] = []
-        for blob, key in state_keys(list(source.values), source.ops).items():
+        for blob, key in state_keys(list(source.values), source.ops, source.as_named).items():
             self._hold(blob, key, source)
         written = {blob for op in source.ops for blob in op.outputs}
         written |= {blob for op in self._modes[True] for blob in op.outputs}
@@ -96,11 +97,22 @@ class NetModule(nn.Module):
         Raises:
             MissingBlobError: there is no such key.
         """
-        names = {id(owner): path for path, owner in self.named_modules()}
-        keys = {".".join(filter(None, (names[id(o)], n))): blob for blob, o, n in self._slots}
+        keys = {found: blob for blob, (found, _) in self.state_blobs().items()}
         if key not in keys:
             raise MissingBlobError(f"there is no parameter '{key}'.{near_matches(key, keys)}")
         return keys[key]
+
+    def state_blobs(self) -> dict[str, tuple[str, Tensor]]:
+        """Each persistent blob's key and value, constants included."""
+        names = {id(owner): path for path, owner in self.named_modules()}
+        return {
+            blob: (".".join(filter(None, (names[id(owner)], name))), getattr(owner, name))
+            for blob, owner, name in self._slots
+        }
+
+    def operators(self) -> list[Op]:
+        """The operators as they are in the module's mode."""
+        return list(self._modes[self.training])
 
     def _bind(self, device: torch.device, training: bool) -> list[Bound]:
         key = (training, device)

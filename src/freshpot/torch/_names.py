@@ -55,15 +55,18 @@ def statistics(ops: Sequence[Op]) -> set[str]:
     return found
 
 
-def state_keys(blobs: Sequence[str], ops: Sequence[Op]) -> dict[str, str]:
-    """A key for each persistent blob: ``conv1_w`` is ``conv1.weight`` if it is the weight of an operator."""
+def state_keys(blobs: Sequence[str], ops: Sequence[Op], as_named: bool = False) -> dict[str, str]:
+    """A key for each persistent blob: ``conv1_w`` is ``conv1.weight`` if it is the weight of an operator.
+
+    With ``as_named`` blobs have the names of a module's state already, and keep them.
+    """
     roles: dict[str, str] = {}
     for blob, _, _, port in reads(ops):
         if port in PARAMETER_PORTS:
             roles.setdefault(blob, PARAMETER_PORTS[port])
     keys: dict[str, str] = {}
     for blob in blobs:
-        key = _tidy(_key(blob, roles.get(blob)))
+        key = _tidy(blob if as_named else _key(blob, roles.get(blob)))
         while key in keys.values() or any(_nested(key, other) for other in keys.values()):
             key = _tidy(blob).replace(".", "_") if key != _tidy(blob).replace(".", "_") else key + "_"
         keys[blob] = key

@@ -38,6 +38,8 @@ class Source:
     fixed: set[str] = field(default_factory=set)
     #: persistent blobs that the net's description gives, and no state_dict need keep
     constants: set[str] = field(default_factory=set)
+    #: True if blobs have the names of a module's state
+    as_named: bool = False
 
 
 def read(
@@ -48,7 +50,11 @@ def read(
 ) -> Source:
     """A source from a net of any kind; see `freshpot.torch.module`."""
     if hasattr(net, "net") and hasattr(net, "parameters") and isinstance(net.net, Net):  # Captured
-        return from_net(net.net, net.parameters, inputs, outputs)
+        source = from_net(net.net, net.parameters, inputs, outputs)
+        source.as_named = True
+        source.constants.update(blob for blob in net.constants if blob in source.values)
+        source.fixed.update(blob for blob in source.values if blob not in net.trainable)
+        return source
     if isinstance(net, (str, os.PathLike)):
         net = _caffe_net(Path(net), parameters)
     if hasattr(net, "_net") and hasattr(net._net, "learnable"):

@@ -1,10 +1,8 @@
-"""Activations, softmax and losses."""
+"""Activations, softmax and dropout."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import torch
 
 from freshpot.torch._graph import Call, Lowering, aten
 
@@ -23,10 +21,24 @@ _PLAIN = {
     "selu": "Selu",
     "square": "Sqr",
     "clone": "Copy",
+    "tan": "Tan",
+    "asin": "Asin",
+    "acos": "Acos",
+    "atan": "Atan",
+    "sinh": "Sinh",
+    "cosh": "Cosh",
+    "erf": "Erf",
+    "rsqrt": "Rsqrt",
+    "reciprocal": "Reciprocal",
+    "floor": "Floor",
+    "ceil": "Ceil",
+    "sign": "Sign",
+    "softsign": "Softsign",
+    "logical_not": "Not",
 }
 
 
-@aten(*_PLAIN, *(f"{name}_" for name in ("relu", "sigmoid", "tanh", "silu", "selu", "exp")))
+@aten(*_PLAIN, *(f"{name}_" for name in _PLAIN))
 def plain(low: Lowering, call: Call) -> str:
     return low.op(_PLAIN[call.name.removesuffix("_")], [low.blob(call.node.args[0])])
 
@@ -34,6 +46,28 @@ def plain(low: Lowering, call: Call) -> str:
 @aten("gelu")
 def gelu(low: Lowering, call: Call) -> str:
     return low.op("Gelu", [low.blob(call.self)], fast_gelu=int(call.approximate == "tanh"))
+
+
+@aten("softplus")
+def softplus(low: Lowering, call: Call) -> str:
+    if (call.beta, call.threshold) != (1, 20):
+        call.refuse("beta other than 1, or a threshold other than 20, is not converted.")
+    return low.op("Softplus", [low.blob(call.self)])
+
+
+@aten("mish", "mish_")
+def mish(low: Lowering, call: Call) -> str:
+    """x * tanh(log(1 + exp(x)))"""
+    x, name = low.blob(call.self), call.node.name
+    soft = low.op("Softplus", [x], low.fresh(f"{name}_soft"))
+    return low.op("Mul", [x, low.op("Tanh", [soft], low.fresh(f"{name}_gate"))])
+
+
+@aten("threshold", "threshold_")
+def threshold(low: Lowering, call: Call) -> str:
+    if call.threshold != 0 or call.value != 0:
+        call.refuse("a threshold or a value other than 0 is not converted.")
+    return low.op("Relu", [low.blob(call.self)])
 
 
 @aten("leaky_relu", "leaky_relu_")
@@ -82,55 +116,66 @@ def hardswish(low: Lowering, call: Call) -> str:
     return low.op("Mul", [x, gate])
 
 
+@aten("glu")
+def glu(low: Lowering, call: Call) -> str:
+    axis, name = call.dim % call.like().dim(), call.node.name
+    half = int(call.like().shape[axis]) // 2
+    a, b = low.fresh(f"{name}_a"), low.fresh(f"{name}_b")
+    low.op("Split", [low.blob(call.self)], a, [b], axis=axis, split=[half, half])
+    return low.op("Mul", [a, low.op("Sigmoid", [b], low.fresh(f"{name}_gate"))])
+
+
 @aten("softmax", "_softmax")
 def softmax(low: Lowering, call: Call) -> str:
-    _last_axis(call)
-    return low.op("Softmax", [low.blob(call.self)], axis=call.like().dim() - 1)
+    axis = _axis(call)
+    last = axis == call.like().dim() - 1
+    return low.op("Softmax" if last else "CaffeSoftmax", [low.blob(call.self)], axis=axis)
 
 
 @aten("log_softmax", "_log_softmax")
 def log_softmax(low: Lowering, call: Call) -> str:
+    return logarithms(low, call, _axis(call))
+
+
+def logarithms(low: Lowering, call: Call, axis: int, name: str | None = None) -> str:
     """x - max - log(sum(exp(x - max))), which stays finite where a probability is too small for a float."""
-    _last_axis(call)
-    x, name = low.blob(call.self), call.node.name
-    axes = [call.like().dim() - 1]
-    most = low.op("ReduceMax", [x], low.fresh(f"{name}_max"), axes=axes, keepdims=1)
-    fixed = low.op("StopGradient", [most], low.fresh(f"{name}_fixed"))
-    shifted = low.op("Sub", [x, fixed], low.fresh(f"{name}_shifted"), broadcast=1)
-    powers = low.op("Exp", [shifted], low.fresh(f"{name}_exp"))
-    total = low.op("ReduceSum", [powers], low.fresh(f"{name}_sum"), axes=axes, keepdims=1)
-    return low.op("Sub", [shifted, low.op("Log", [total], low.fresh(f"{name}_log"))], broadcast=1)
+    x, own = low.blob(call.self), call.node.name
+    axes = [axis]
+    most = low.op("ReduceMax", [x], low.fresh(f"{own}_max"), axes=axes, keepdims=1)
+    fixed = low.op("StopGradient", [most], low.fresh(f"{own}_fixed"))
+    shifted = low.op("Sub", [x, fixed], low.fresh(f"{own}_shifted"))
+    powers = low.op("Exp", [shifted], low.fresh(f"{own}_exp"))
+    total = low.op("ReduceSum", [powers], low.fresh(f"{own}_sum"), axes=axes, keepdims=1)
+    return low.op("Sub", [shifted, low.op("Log", [total], low.fresh(f"{own}_log"))], name)
 
 
-def _last_axis(call: Call) -> None:
-    if call.dim not in (-1, call.like().dim() - 1):
-        call.refuse(f"only the last dimension is converted, got {call.dim}.")
+def _axis(call: Call) -> int:
+    if call.given.get("dtype") not in (None, call.like().dtype):
+        call.refuse("another type for the result is not converted.")
+    return int(call.dim % call.like().dim())
 
 
-@aten("cross_entropy_loss")
-def cross_entropy(low: Lowering, call: Call) -> str:
-    labels = call.like(call.target)
-    if (
-        call.weight is not None
-        or call.label_smoothing
-        or call.reduction != 1
-        or call.like().dim() != 2
-        or labels.is_floating_point()
-    ):
-        call.refuse("only the mean over (N, classes) with class numbers, without weights, is converted.")
-    target, name = low.blob(call.target), call.node.name
-    if labels.dtype is not torch.int32:
-        target = low.op("Cast", [target], low.fresh(f"{name}_labels"), to=2)
-    low.op("SoftmaxWithLoss", [low.blob(call.self), target], low.fresh(f"{name}_softmax"), more=[name])
-    return name
-
-
-@aten("dropout", "dropout_", "feature_dropout")
+@aten("dropout", "dropout_")
 def dropout(low: Lowering, call: Call) -> str:
-    if call.name == "feature_dropout" and call.train:
-        call.refuse("dropping whole channels in training is not converted; capture in eval mode.")
     made = low.fresh(call.node.name)
     more = [low.fresh(f"{made}_mask")] if call.train else []
     return low.op(
         "Dropout", [low.blob(call.input)], made, more, ratio=float(call.p), is_test=int(not call.train)
     )
+
+
+@aten("native_dropout")
+def native_dropout(low: Lowering, call: Call) -> list[str | None]:
+    return [dropout(low, call), None]
+
+
+@aten("feature_dropout", "feature_dropout_")
+def feature_dropout(low: Lowering, call: Call) -> str:
+    """Whole channels: one number a channel is dropped or kept."""
+    if not call.train:
+        return dropout(low, call)
+    like, name = call.like(call.input), call.node.name
+    low_ones = low.sized("FillSized", [], [*like.shape[:2], *[1] * (like.dim() - 2)], value=1.0)
+    kept, mask = low.fresh(f"{name}_kept"), low.fresh(f"{name}_mask")
+    low.op("Dropout", [low_ones], kept, [mask], ratio=float(call.p), is_test=0)
+    return low.op("Mul", [low.blob(call.input), kept])

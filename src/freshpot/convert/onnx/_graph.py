@@ -1,0 +1,129 @@
+"""What converters work with, and their register.
+
+Owned here: `Graph` and `onnx`. Who calls it: the families, `_model`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from freshpot.errors import NotSupportedError
+from freshpot.formats.onnx import MESSAGES, attribute, tensor
+from freshpot.net import Op, registry
+
+Converter = Callable[["Graph", "Call"], None]
+_table: dict[str, Converter] = {}
+
+
+class Refused(NotSupportedError):
+    """A call that its converter does not take; kept until all are known."""
+
+
+def onnx(*types: str) -> Callable[[Converter], Converter]:
+    """Declare the converter of these operators."""
+
+    def register(converter: Converter) -> Converter:
+        _table.update(dict.fromkeys(types, converter))
+        return converter
+
+    return register
+
+
+@functools.cache
+def converters() -> dict[str, Converter]:
+    """All converters by operator type."""
+    package = importlib.import_module("freshpot.convert.onnx")
+    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(found.name)
+    return _table
+
+
+class Call:
+    """One operator: arguments as its definition reads them, shapes of its blobs."""
+
+    def __init__(self, op: Op, names: Sequence[str], graph: Graph) -> None:
+        self.op = op
+        self.operator: Any = registry.get(op.type)(op)
+        #: the inputs' names in the graph (a blob that is overwritten has several)
+        self.inputs = list(names)
+        self.outputs: list[str] = []
+        self._graph = graph
+
+    def shape(self, i: int = 0) -> list[int]:
+        """An input's shape."""
+        found = self._graph.shapes.get(self.inputs[i])
+        if found is None:
+            self.refuse(f"the shape of '{self.op.inputs[i]}' is not known beforehand.")
+        return list(found)
+
+    def refuse(self, what: str) -> NoReturn:
+        """Refuse the call.
+
+        Raises:
+            Refused: naming the operator.
+        """
+        raise Refused(f"{self.op}: {what}")
+
+    def channels_second(self) -> None:
+        """Refuse the order NHWC."""
+        if getattr(self.operator, "order", "NCHW") != "NCHW":
+            self.refuse("order NHWC is not converted.")
+
+
+class Graph:
+    """An ONNX graph in the making. Every result has a name of its own."""
+
+    def __init__(self, values: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
+        self.values = dict(values)
+        self.shapes = shapes
+        self.nodes: list[Any] = []
+        self.initializers: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
+        self._taken = set(shapes) | set(values)
+
+    def name_of(self, blob: str) -> str:
+        """What the blob's present value is called."""
+        return self._names.get(blob, blob)
+
+    def name_output(self, blob: str, written_before: bool) -> str:
+        """A name for a new value of the blob."""
+        self._names[blob] = self.fresh(blob) if written_before else blob
+        return self._names[blob]
+
+    def fresh(self, name: str) -> str:
+        """``name`` with a number behind it."""
+        count = 1
+        while f"{name}_{count}" in self._taken:
+            count += 1
+        self._taken.add(f"{name}_{count}")
+        return f"{name}_{count}"
+
+    def value(self, name: str) -> np.ndarray | None:
+        """A parameter's value, None if it is none."""
+        return self.values.get(name)
+
+    def constant(self, name: str, value: Any, dtype: str = "float32") -> str:
+        """A fixed tensor."""
+        made = self.fresh(name)
+        self.initializers[made] = tensor(made, np.asarray(value, dtype))
+        return made
+
+    def node(self, type: str, inputs: Sequence[str], outputs: Sequence[str] | str, **attributes: Any) -> str:
+        """Append a node; its first output."""
+        made = [outputs] if isinstance(outputs, str) else list(outputs)
+        self.nodes.append(
+            MESSAGES.NodeProto(
+                op_type=type,
+                name=f"{type}_{len(self.nodes)}",
+                input=list(inputs),
+                output=made,
+                attribute=[attribute(k, v) for k, v in sorted(attributes.items()) if v is not None],
+            )
+        )
+        return made[0]

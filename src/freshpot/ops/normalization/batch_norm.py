@@ -18,8 +18,8 @@ _ARGS = (
     Arg("use_global_stats", int, 0, "1: normalise by the sums and leave them as they are"),
 )
 
-#: elements a channel from which on the gradient is left to ATen's fused kernel: where they are few, its terms
-#: nearly cancel, and the rounding of another order of operations shows
+#: elements a channel from which on the work is left to ATen's fused kernels: where they are few, the terms of the
+#: gradient nearly cancel, and the rounding of another order of operations shows
 _FUSED = 64
 
 
@@ -79,7 +79,10 @@ class BatchNorm(Operator):
             sums = [means * kept + mean, variances * kept + unbiased, weight * kept + 1]
         # rounded correctly, which vectorised roots of float32 are not
         deviation = (variance + self.eps).double().sqrt_().float()
-        Y = (X - along_channels(mean, X)).div_(along_channels(deviation, X))
+        if X.numel() // max(X.shape[1], 1) >= _FUSED and not X.is_meta:
+            Y = torch.ops.aten.native_batch_norm(X, None, None, mean, variance, False, 0.0, self.eps)[0]
+        else:
+            Y = (X - along_channels(mean, X)).div_(along_channels(deviation, X))
         return Y, *sums, mean, deviation
 
 

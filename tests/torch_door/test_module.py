@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from caffe2.python import brew, core, model_helper, workspace
 from freshpot.engine import Workspace
 from freshpot.errors import (
     ArityError,
+    FreshpotError,
     MissingBlobError,
     NetError,
     NotSupportedError,
@@ -250,6 +252,45 @@ def test_lenet_of_caffe(tmp_path: Path) -> None:
             layer, kind = key.split(".")
             diff = net.params[layer][("weight", "bias").index(kind)].diff
             torch.testing.assert_close(parameter.grad, torch.from_numpy(diff.copy()), **CLOSE)
+
+
+BATCHES = """name: "n"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "flat" type: "Flatten" bottom: "data" top: "flat" }
+layer { name: "fc" type: "InnerProduct" bottom: "flat" top: "fc"
+  inner_product_param { num_output: 6 weight_filler { type: "xavier" } } }
+layer { name: "shape" type: "Reshape" bottom: "fc" top: "shape" reshape_param { shape { dim: %s dim: %s } } }
+"""
+
+
+def test_other_batches_of_a_caffe_net(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(BATCHES % (2, -1))
+    net = module(path)
+    x = torch.rand(5, 3, 4, 4)
+    made = net(x)
+    assert made.shape == (5, 6)
+    torch.testing.assert_close(made[3:], net(x[3:]), **CLOSE)
+    path.write_text(BATCHES % (1, 12))  # which makes one row of the batch
+    with pytest.raises(ShapeError, match="'shape'"):
+        module(path)(x)
+
+
+def test_copies_and_hooks() -> None:
+    net, _ = lenet()
+    x, label = torch.rand(4, 1, 28, 28), torch.arange(4, dtype=torch.int32)
+    twin = copy.deepcopy(net)
+    with torch.no_grad():
+        next(iter(net.parameters())).zero_()
+    assert not torch.equal(net(x, label), twin(x, label))
+    seen: list[float] = []
+    handle = twin.register_forward_hook(lambda module, given, made: seen.append(made.item()))
+    wanted = twin(x, label).item()
+    handle.remove()
+    twin(x, label)
+    assert seen == [wanted]
+    with pytest.raises(FreshpotError, match="must be float32"):
+        twin.double()(x.double(), label)
 
 
 def test_recorded_nets_of_caffe(shared: Path, tmp_path: Path) -> None:

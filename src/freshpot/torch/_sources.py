@@ -194,7 +194,7 @@ def _caffe_net(prototxt: Path, weights: Any) -> Any:
 
 
 def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
-    """A Caffe net, for the shapes that its blobs have: data layers become inputs."""
+    """A Caffe net, for the shapes that its blobs have, but for the batch's: data layers become inputs."""
     ops: list[Op] = []
     inputs: list[str] = []
     refused: list[str] = []
@@ -210,7 +210,8 @@ def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
         if layer.type == "Split":
             ops.extend(Op("Copy", [layer.bottoms[0].name], [top], name=layer.name) for top in tops)
         # what keeps a blob from being overwritten is a copy here
-        ops.extend(replace(op, type="Copy") if op.type == "CaffeKeep" else op for op in layer.ops)
+        made_ops = [replace(op, type="Copy") if op.type == "CaffeKeep" else op for op in layer.ops]
+        ops.extend(_open_batch(op, layer) for op in made_ops)
         values.update((blob.name, blob.data_cell.on_cpu().clone()) for blob in layer.blobs)
         values.update((name, value.detach().clone()) for name, value in layer.constants.items())
         made.constants.update(layer.constants)
@@ -224,6 +225,17 @@ def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
     missing = Net(ops=made.ops).missing_inputs()
     made.inputs = [blob for blob in inputs if blob in missing]
     return made
+
+
+def _open_batch(op: Op, layer: Any) -> Op:
+    """A reshape that keeps the first size, the batch's, keeps that of any batch."""
+    shape: Any = op.args.get("shape")
+    first = layer.bottoms[0] if layer.bottoms else None
+    if op.type != "Reshape" or not shape or first is None or op.inputs != [first.name]:
+        return op
+    if not first.dims or shape[0] != first.dims[0]:
+        return op
+    return replace(op, args={**op.args, "shape": [0, *shape[1:]]})
 
 
 def refuse_effects(ops: Iterable[Op], net: str, refused: Sequence[str] = ()) -> None:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 import caffe
 from caffe import _mode
@@ -28,8 +29,23 @@ def device_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield
         return
     if wanted == "cuda":
-        caffe.set_mode_gpu()
+        use_cuda(monkeypatch)
     yield
+
+
+def use_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GPU mode on a real GPU, with the originals' precision."""
+    monkeypatch.setenv("FRESHPOT_STRICT_DEVICE", "1")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    caffe.set_mode_gpu()
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GPU mode on a real GPU, or skip the test."""
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU that torch can use")
+    use_cuda(monkeypatch)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Most of this runs on a GPU made of CPU tensors (`far_device`); what needs a real
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -245,6 +246,32 @@ def test_kept_views_of_weights_follow_the_solver(place: Path, far: Traffic) -> N
     made.step(1)
     assert not np.array_equal(kept[0], np.full(6, 3, np.float32))
     assert np.abs(kept[0] - 3).max() < 1  # it went on from what was written
+
+
+def test_a_kept_view_costs_one_copy_a_call(place: Path, far: Traffic) -> None:
+    made = solver(place)
+    made.step(1)
+    kept = made.net.blobs["y"].data
+    far.reset()
+    made.step(3)
+    assert traffic_of(far) == (2 * 3, 1, 3)
+    assert np.array_equal(kept, made.net.blobs["y"].data)
+
+
+def test_solver_callbacks_see_and_write_kept_views(place: Path, far: Traffic) -> None:
+    made = solver(place)
+    losses = made.net.blobs["loss"].data
+    bias, diff = made.net.params["ip2"][1].data, made.net.params["ip2"][1].diff
+    seen: list[float] = []
+
+    def stop_the_bias() -> None:
+        seen.append(float(losses))
+        diff[...] = 0
+
+    made.add_callback(lambda: bias.fill(len(seen)), stop_the_bias)
+    made.step(3)
+    assert len(set(seen)) == 3
+    np.testing.assert_allclose(bias, 2 * (1 - 0.05 * 0.01), rtol=1e-6)  # only the decay moves it
 
 
 @pytest.mark.parametrize("dims", [(3, 2), (5, 3)])
@@ -516,6 +543,7 @@ def test_the_command_trains_tests_and_times_on_the_gpu(
     assert traffic_of(far)[0] > 2
 
 
+@pytest.mark.skipif(os.environ.get("FRESHPOT_TEST_DEVICE") == "far", reason="the test device has a GPU")
 @pytest.mark.filterwarnings("ignore:GPU 0 was asked for")
 @pytest.mark.parametrize("gpu", ["0", "all"])
 @pytest.mark.parametrize(
@@ -545,32 +573,23 @@ def test_the_command_without_a_gpu(
 
 
 # ---- a real GPU ------------------------------------------------------------------------------------
-needs_gpu = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="this machine has no GPU that torch can use"
-)
 
 
-@needs_gpu
 @needs_shared
 @pytest.mark.parametrize("name", caffe_layers.layer_types(FOLDER) if SHARED else [])
-def test_recorded_layers_on_cuda(name: str) -> None:
-    caffe.set_mode_gpu()
+def test_recorded_layers_on_cuda(name: str, cuda: None) -> None:
     cases = caffe_layers.load(FOLDER, name)
     wrong = [f"{case.id}: {why}" for case in cases if (why := caffe_layers.run_case(case)) is not None]
     assert not wrong, "\n".join(wrong)
 
 
-@needs_gpu
 @needs_shared
-def test_recorded_nets_on_cuda() -> None:
-    caffe.set_mode_gpu()
+def test_recorded_nets_on_cuda(cuda: None) -> None:
     wrong = [f"{case.id}: {why}" for case in caffe_nets.load(FOLDER) if (why := caffe_nets.run_case(case))]
     assert not wrong, "\n".join(wrong)
 
 
-@needs_gpu
-def test_views_on_cuda() -> None:
-    caffe.set_mode_gpu()
+def test_views_on_cuda(cuda: None) -> None:
     net = plain()
     x, y = net.blobs["x"].data, net.blobs["y"].data
     for k in range(3):
@@ -580,10 +599,8 @@ def test_views_on_cuda() -> None:
     assert device_of(net).type == "cuda"
 
 
-@needs_gpu
-def test_resuming_is_exact_on_cuda(place: Path) -> None:
+def test_resuming_is_exact_on_cuda(place: Path, cuda: None) -> None:
     """The dropout's draws, which are the GPU's, go on where they were."""
-    caffe.set_mode_gpu()
     whole = solver(place)
     whole.step(6)
     first = solver(place)
@@ -596,8 +613,7 @@ def test_resuming_is_exact_on_cuda(place: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="this machine has fewer than two GPUs")
-def test_a_net_moves_from_gpu_to_gpu() -> None:
-    caffe.set_mode_gpu()
+def test_a_net_moves_from_gpu_to_gpu(cuda: None) -> None:
     net = plain()
     x = net.blobs["x"].data
     for number in (0, 1, 0):

@@ -17,12 +17,12 @@ from caffe._net.layer import Layer, find_type
 from caffe._net.rules import filter_net
 from caffe._net.site import Site
 from caffe._net.splits import insert_splits
+from caffe._net.unknown import refuse_unknown
 from caffe.proto import caffe_pb2
 from freshpot.engine import Plan, Workspace
 from freshpot.engine.blob import Blob as Cell
 from freshpot.engine.prediction import PredictionPlan
 from freshpot.errors import (
-    ArgumentError,
     ArityError,
     DataError,
     FreshpotError,
@@ -30,7 +30,6 @@ from freshpot.errors import (
     NameClashError,
     NetError,
     ShapeError,
-    UnknownOperatorError,
     near_matches,
 )
 from freshpot.formats.caffe_text import StrangeField
@@ -52,10 +51,6 @@ class LearnableParam:
     has_decay_mult: bool = False
     display_name: str = ""
     shape_owner: str = ""
-
-
-_ADVICE = """\
-A layer type that is not there can be a class of yours: type: "Python" python_param { module: "…" layer: "…" }."""
 
 
 class CaffeNet:
@@ -86,13 +81,13 @@ class CaffeNet:
         #: the device that the net is on
         self.site = Site(self.workspace)
         self.phase: int = param.state.phase
-        self.param, self._source_index = param, list(range(len(param.layer)))
+        self.param, self.source_index = param, list(range(len(param.layer)))
         filtered, kept = filter_net(param, self.place)
         _log.info("net.cpp:53", "Initializing net from parameters: \n" + _log.text_of(filtered))
-        self.param, self._source_index = filtered, kept
+        self.param, self.source_index = filtered, kept
         self.name: str = param.name
-        self._refuse_what_is_unknown(strange)
-        self.param, self._source_index = insert_splits(filtered, kept, self.place)
+        refuse_unknown(self, strange)
+        self.param, self.source_index = insert_splits(filtered, kept, self.place)
         self._start()
         for i in range(len(self.param.layer)):
             self._add_layer(i)
@@ -133,11 +128,12 @@ class CaffeNet:
     def place(self, i: int) -> str:
         """Where layer i stands and what it is: ``lenet.prototxt:23: layer 'conv1' (Convolution)``."""
         layer = self.param.layer[i]
-        source = self._source_index[i]
+        source = self.source_index[i]
         line = self._lines[source] if source < len(self._lines) else None
-        return f"{self._at_line(line)}layer '{layer.name}' ({layer.type})"
+        return f"{self.at_line(line)}layer '{layer.name}' ({layer.type})"
 
-    def _at_line(self, line: int | None) -> str:
+    def at_line(self, line: int | None) -> str:
+        """A line of the net's file, as messages begin: ``lenet.prototxt:23: ``, or as much of it as is known."""
         parts = (
             [self._origin, f"{line}" if line else None]
             if self._origin
@@ -150,35 +146,6 @@ class CaffeNet:
         self, i: int, message: str, error: type[NetError] = NetError, blob: str | None = None
     ) -> NetError:
         return error(message, net=self.name or None, op=self.place(i), blob=blob)
-
-    def _refuse_what_is_unknown(self, strange: Sequence[StrangeField]) -> None:
-        """One error for all layers and fields that cannot run."""
-        fields: dict[int | None, list[StrangeField]] = {}
-        for field in strange:
-            if field.hint:
-                _log.warning("net.cpp:53", f"{self._at_line(field.line)}left aside: {field.message}")
-            else:
-                fields.setdefault(field.layer, []).append(field)
-        found = [f"{self._at_line(field.line)}{field.message}" for field in fields.get(None, [])]
-        no_such_type = False
-        for i, layer in enumerate(self.param.layer):
-            try:
-                find_type(layer.type)
-            except UnknownOperatorError as error:
-                found.append(f"{self.place(i)}: {error.message}")
-                no_such_type = True
-                continue
-            for field in fields.get(self._source_index[i], []):
-                found.append(
-                    f"{self._at_line(field.line)}layer '{layer.name}' ({layer.type}): {field.message}"
-                )
-        if not found:
-            return
-        count = f"{len(found)} layers or fields are" if len(found) > 1 else "a layer or field is"
-        if no_such_type:
-            found.append(_ADVICE)
-        message = "\n  ".join([f"cannot run, {count} unknown:", *found])
-        raise (UnknownOperatorError if no_such_type else ArgumentError)(message, net=self.name or None)
 
     # ---- building ------------------------------------------------------------------------------
     def _add_layer(self, i: int) -> None:
@@ -412,7 +379,7 @@ class CaffeNet:
                 self._forwards[start, end] = passes.Forward(self, start, end)
             return self._forwards[start, end].run()
         finally:
-            self.site.settle()
+            self.site.finish()
 
     def follow_mode(self) -> None:
         """Be on the device of the mode that is in force: blobs move there."""
@@ -465,7 +432,7 @@ class CaffeNet:
                 self._backwards[start, end, fresh] = passes.Backward(self, start, end, fresh)
             self._backwards[start, end, fresh].run()
         finally:
-            self.site.settle()
+            self.site.finish()
 
     def _backward_singly(self, start: int, end: int) -> None:
         for i in range(start, end - 1, -1):
@@ -485,7 +452,7 @@ class CaffeNet:
         self.backward_range(len(self.layers) - 1, 0, fresh)
         if self.debug_info:
             debug.all_params(self)
-            self.site.settle()
+            self.site.finish()
 
     def at_layer(self, error: Exception, i: int) -> None:
         """Tell an error which layer it comes from.
@@ -514,4 +481,4 @@ class CaffeNet:
         """Set the diffs of all parameters to zero."""
         for entry in self.learnable:
             entry.blob.clear_diff()
-        self.site.settle()
+        self.site.finish()

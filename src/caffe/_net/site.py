@@ -10,7 +10,8 @@ draw (so a seed gives the same weights everywhere), and moves when it first runs
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -36,6 +37,7 @@ class Site:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._checked = 0
+        self._calls = 0
         self.device: torch.device = torch.device("cpu")
         #: the same as operators are told it; None: the CPU
         self.option: Device | None = None
@@ -60,6 +62,21 @@ class Site:
         mirror.move(moving, self.device)
         self._checked = _changes
         return before != self.device
+
+    @contextmanager
+    def one_call(self) -> Iterator[None]:
+        """Around many passes between which no code of the user's runs, but where `settle` is called."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            self.finish()
+
+    def finish(self) -> None:
+        """At the end of a pass: `settle`, unless more passes follow."""
+        if not self._calls:
+            self.settle()
 
     def settle(self, blobs: Iterable[Cell] | None = None) -> None:
         """Before the user's code goes on: views that the user keeps (of these blobs, or any) show what is there."""

@@ -5,11 +5,12 @@ Owned here: iterations, tests, displayed lines, when to snapshot. Who calls it: 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from caffe import _files, _log, _random, pycaffe
+from caffe import _files, _log, _mode, _random, pycaffe
 from caffe._solver import nets, rates, report, snapshots, whereabouts
 from caffe._solver.update import SLOTS, Update
 from freshpot.errors import ArgumentError, near_matches
@@ -149,6 +150,15 @@ class Solver(pycaffe.instance):
     # ---- training ------------------------------------------------------------------------------
     def step(self, iters: int) -> None:
         """Train for some iterations."""
+        if _mode.place.type == "cpu":
+            self._iterate(iters)
+            return
+        with contextlib.ExitStack() as stack:
+            for net in (self._train, *self._tests):
+                stack.enter_context(net.site.one_call())
+            self._iterate(iters)
+
+    def _iterate(self, iters: int) -> None:
         start, stop = self._iter, self._iter + iters
         self._display.restart()
         param = self._param
@@ -159,19 +169,25 @@ class Solver(pycaffe.instance):
                 self._test_all()
                 if self._stopped:
                     break
-            for on_start, _ in self._callbacks:
-                on_start()
+            self._call(on_start for on_start, _ in self._callbacks)
             shown = bool(param.display) and self._iter % param.display == 0
             self._train.debug_info = shown and param.debug_info
             loss = self._passes()
             self._display.add_loss(loss, start)
             if shown:
                 self._display.iteration()
-            for _, on_gradients_ready in self._callbacks:
-                on_gradients_ready()
+            self._call(on_gradients_ready for _, on_gradients_ready in self._callbacks)
             self.apply_update()
             if not self._go_on():
                 break
+
+    def _call(self, calls: Iterable[Callback]) -> None:
+        """Call the user's functions; views that they keep are up to date then."""
+        if self._callbacks:
+            for net in (self._train, *self._tests):
+                net.site.settle()
+            for call in calls:
+                call()
 
     def _passes(self) -> float:
         """Forward and backward, iter_size times; the mean loss."""

@@ -55,7 +55,7 @@ class Update:
         try:
             self._plan.run()
         finally:
-            net.site.settle()
+            net.site.finish()
         if self._param.clip_gradients >= 0:
             self._say_clipped(self._norm.value.item(), self._param.clip_gradients)
 

@@ -263,6 +263,8 @@ def test_calls_of_gradients_compute_what_the_kernels_do() -> None:
 OWN: list[tuple[str, int, dict[str, Any], list[tuple[int, ...]]]] = [
     ("InnerProduct", 1, {}, [(6, 2, 3), (5, 6), (5,)]),
     ("InnerProduct", 1, {"axis": 2, "transpose": 1}, [(6, 2, 3), (3, 5)]),
+    ("CaffeSoftmaxWithLoss", 2, {"axis": 1}, [(6, 4), (6,)]),
+    ("CaffeSoftmaxWithLossGradient", 1, {"axis": 1}, [(6, 4), (6,), (6, 4), ()]),
     ("InnerProductGradient", 3, {}, [(6, 2, 3), (5, 6), (6, 5)]),
     ("InnerProductGradient", 2, {"transpose": 1, "no_bias": 1}, [(6, 2, 3), (6, 5), (6, 5)]),
     ("InnerProductGradient", 1, {}, [(6, 2, 3), (5, 6), (6, 5)]),
@@ -273,7 +275,10 @@ OWN: list[tuple[str, int, dict[str, Any], list[tuple[int, ...]]]] = [
 @pytest.mark.parametrize(("type", "outputs", "args", "shapes"), OWN)
 def test_calls_of_our_own_operators(type: str, outputs: int, args: dict[str, Any], shapes: list[Any]) -> None:
     op = Op(type, [f"i{i}" for i in range(len(shapes))], [f"o{i}" for i in range(outputs)], args)
-    assert _check_calls(type, registry.get(type)(op), [torch.randn(s) for s in shapes], inplace=False)
+    values = [torch.randn(s) for s in shapes]
+    if type.startswith("CaffeSoftmaxWithLoss"):
+        values[1] = torch.arange(6.0) % 4  # classes
+    assert _check_calls(type, registry.get(type)(op), values, inplace=False)
 
 
 def test_every_operator_of_ours_with_calls_is_there() -> None:

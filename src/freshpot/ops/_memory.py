@@ -6,13 +6,17 @@ threads and kernels are worth more. Who calls it: operators.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from freshpot.ops._operator import Call, call
+
+if TYPE_CHECKING:
+    from freshpot.ops._operator import Operator
 
 #: elements of the largest tensor, and multiplications of a product, up to which numpy is used
 SMALL, SMALL_PRODUCT = 1 << 14, 1 << 19
@@ -39,6 +43,26 @@ def rows(matrix: Tensor, axis: int) -> Tensor:
 def small_product(X: Tensor, W: Tensor) -> bool:
     """True if numpy is to multiply (M, K) by the transpose of (N, K)."""
     return X.numel() * W.shape[0] <= SMALL_PRODUCT
+
+
+def by_kernel(operator: Operator, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
+    """Calls of operators whose kernel makes little and is no bottleneck: what it makes is copied to its place."""
+
+    def run() -> None:
+        made = operator.kernel(*inputs)
+        for memory, value in zip(outputs, made if isinstance(made, tuple) else (made,), strict=False):
+            memory.copy_(value)
+
+    return [call(run)]
+
+
+def plain_arrays(*tensors: Tensor) -> list[Any] | None:
+    """`arrays`, where numpy may be used behind torch's back: nobody traces, nobody records gradients."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    if any(type(t) is not Tensor or not t.is_cpu or not t.numel() for t in tensors):
+        return None
+    return arrays(*tensors)
 
 
 def copying(X: Tensor, Y: Tensor) -> Call:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops._memory import by_kernel
 from freshpot.ops._operator import Operator, gradient
 
 _TINY = torch.finfo(torch.float32).tiny  # the smallest normal float, as the original's FLT_MIN
@@ -80,6 +81,8 @@ class CaffeSoftmaxWithLoss(_Classes):
             X.shape, dtype=X.dtype, device="meta"
         )
 
+    calls = by_kernel
+
     def kernel(self, X: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         P = torch.softmax(X, self.axis)
         folded = self.folded(P)
@@ -89,7 +92,7 @@ class CaffeSoftmaxWithLoss(_Classes):
             logs *= counted
         return logs.sum().neg_() / self.normalizer(counted, len(folded), numbers.numel()), P
 
-    @gradient("X label P dloss -> dX")
+    @gradient("X label P dloss -> dX", calls=by_kernel)
     def backward(self, X: Tensor, label: Tensor, P: Tensor, dloss: Tensor) -> Tensor:
         folded = self.folded(P)
         numbers, counted = self.labels(label, folded)

@@ -136,3 +136,28 @@ def test_everything_is_overwritten_in_place():
                 [Op("CaffeSGD", ["lr", "iter", "p", "g", "h"], ["n", "q", "g", "h"], {"lr_mults": [1.0]})],
             )
         )
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_a_large_parameter_is_updated_in_one_pass_alike(
+    decay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By machine code where there is any: as the passes of PyTorch do it."""
+    from freshpot.ops.optimizer import caffe_solvers
+
+    rng = np.random.default_rng(3)
+    start = [rng.standard_normal((400, 112), np.float32) for _ in range(3)]
+    args = {"lr_mults": [1.0], "decay_mults": [1.0], "weight_decay": decay, "momentum": M}
+    found = []
+    for width in (caffe_solvers.lanes(), 0):
+        monkeypatch.setattr(caffe_solvers, "lanes", lambda width=width: width)
+        ws = Workspace()
+        ws.feed("lr", np.array([LR], np.float32))
+        ws.feed("it", np.array([0], np.int64))
+        for name, value in zip("pgh", start, strict=True):
+            ws.feed(name, value)
+        plan = ws.create_net(Net("n", [Op("CaffeSGD", ["lr", "it", *"pgh"], ["norm", *"pgh"], args)]))
+        plan.run(2)
+        found.append([ws.get(name).numpy() for name in "pgh"])
+    for ours, passes in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, passes, rtol=1e-6, atol=1e-7)

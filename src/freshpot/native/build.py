@@ -198,6 +198,14 @@ class Kernel:
         """a * b + c."""
         return self._builder.call(self._fma, [a, b, c])
 
+    def fmul(self, a: Value, b: Value) -> Value:
+        """a * b."""
+        return self._builder.fmul(a, b)
+
+    def fsub(self, a: Value, b: Value) -> Value:
+        """a - b."""
+        return self._builder.fsub(a, b)
+
     def fadd(self, a: Value, b: Value) -> Value:
         """a + b."""
         return self._builder.fadd(a, b)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from freshpot.errors import ArgumentError, ArityError
+from freshpot.native.machine import lanes
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator
@@ -17,7 +18,28 @@ from freshpot.ops.optimizer._update import ITER, LR, f32
 _MOMENTUM = Arg("momentum", float, 0.0, "share of the history that is kept")
 _DELTA = Arg("delta", float, 1e-8, "added to divisors")
 
+#: numbers in a parameter from which on passes over its memory are what an update costs
+_LARGE = 1 << 15
+
 Group = list[Tensor]
+
+
+def momentum_of(count: int) -> Any:
+    """`freshpot.native.update.momentum`, loaded when it is first used."""
+    from freshpot.native.update import momentum
+
+    return momentum(count)
+
+
+def _in_one_pass(*tensors: Tensor) -> bool:
+    """True if machine code may update this parameter, by addresses, and it is worth it."""
+    width = lanes()
+    count = tensors[0].numel()
+    return bool(width) and count >= _LARGE and count % width == 0 and all(map(_simple, tensors))
+
+
+def _simple(t: Tensor) -> bool:
+    return type(t) is Tensor and t.is_cpu and t.is_contiguous() and t.dtype is torch.float32
 
 
 class CaffeUpdate(Operator, abstract=True):
@@ -104,16 +126,18 @@ class CaffeUpdate(Operator, abstract=True):
         for numbers, mult, decay in self._groups:
             g = [grads[i] for i in numbers]
             p = [params[i] for i in numbers]
-            if self.iter_size > 1:
-                torch._foreach_mul_(g, 1 / self.iter_size)
-            if decay:
-                torch._foreach_add_(
-                    g, p if self.regularization == "L2" else torch._foreach_sign(p), alpha=decay
-                )
             slots = [[blobs[(2 + s) * n + i] for i in numbers] for s in range(self.slots)]
-            self.rule(g, f32(rate * mult), *slots)
-            torch._foreach_sub_(p, g)
+            self.step(p, g, f32(rate * mult), decay, *slots)
         return norm, *blobs
+
+    def step(self, p: Group, g: Group, rate: float, decay: float, *slots: Group) -> None:
+        """Update parameters that share their factors."""
+        if self.iter_size > 1:
+            torch._foreach_mul_(g, 1 / self.iter_size)
+        if decay:
+            torch._foreach_add_(g, p if self.regularization == "L2" else torch._foreach_sign(p), alpha=decay)
+        self.rule(g, rate, *slots)
+        torch._foreach_sub_(p, g)
 
     def _clip(self, grads: tuple[Tensor, ...]) -> Tensor:
         """Scale the gradients down to the limit; returns their norm before (0 where there is no limit)."""
@@ -141,6 +165,20 @@ class CaffeSGD(CaffeUpdate):
     Raises:   ArityError, ArgumentError, ShapeError if blobs and factors do not match.
     Source:   BVLC/caffe src/caffe/solvers/sgd_solver.cpp
     """
+
+    def step(self, p: Group, g: Group, rate: float, decay: float, *slots: Group) -> None:
+        triples = list(zip(p, g, *slots, strict=True))
+        plain = self.iter_size == 1 and (not decay or self.regularization == "L2")
+        large = [t for t in triples if plain and _in_one_pass(*t)]
+        if large:
+            factors = torch.tensor([rate, decay, self.momentum])
+            for triple in large:
+                momentum_of(triple[0].numel())(*triple, factors)
+            taken = {id(t[0]) for t in large}
+            triples = [t for t in triples if id(t[0]) not in taken]
+        if triples:
+            others = [list(group) for group in zip(*triples, strict=True)]
+            super().step(others[0], others[1], rate, decay, *others[2:])
 
     def rule(self, g: Group, rate: float, *slots: Any) -> None:
         (h,) = slots

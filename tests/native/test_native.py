@@ -80,9 +80,12 @@ def test_convolution(case: Any, threads: int, width: int, monkeypatch: pytest.Mo
         conv.data(shape)(dY, W, dX)
         close(dX, x.grad)
     if pad == (0, 0):
-        dW = torch.empty_like(W)
-        conv.weights(shape)(X, dY, dW)
-        close(dW, w.grad)
+        for bias in (True, False):
+            dW, db = torch.empty_like(W), torch.empty(K)
+            conv.weights(shape, bias)(X, dY, dW, *([db] if bias else []))
+            close(dW, w.grad)
+            if bias:
+                close(db, dY.double().sum((0, 2, 3)))
 
 
 @pytest.mark.parametrize("case", POOLINGS.values(), ids=POOLINGS.keys())

@@ -163,8 +163,8 @@ def _data(s: Shape) -> Emitter:
     return emit
 
 
-def _weights(s: Shape) -> Emitter:
-    """dW, for images without padding."""
+def _weights(s: Shape, bias: bool) -> Emitter:
+    """dW, and db, for images without padding."""
     most = registers() - 4 - s.S
     block = max(1, min(most // s.S, s.K, 5))
     starts = -(-s.K // block)
@@ -173,6 +173,18 @@ def _weights(s: Shape) -> Emitter:
     def emit(k: Kernel) -> None:
         X, dY, dW = k.array(0), k.array(1), k.array(2)
         acc = k.variables(block * s.S)
+        sums = k.variables(block)
+
+        def add_up(first: Value) -> None:
+            """db: once for each block of filters."""
+            sums.fill(k.zeros())
+            with k.loop(0, s.P * s.Q * s.N, lanes()) as n:
+                for i in range(block):
+                    place = k.add(k.mul(k.add(first, i), s.P * s.Q * s.N), n)
+                    sums[i] = k.fadd(sums[i], k.load(dY, place))
+            for i, total in enumerate(k.totals([sums[i] for i in range(block)])):
+                k.store_number(total, k.array(3), k.add(first, i))
+
         with k.tasks(starts * s.C * s.R) as task:
             rest, r = k.divmod(task, s.R)
             which, c = k.divmod(rest, s.C)
@@ -196,6 +208,9 @@ def _weights(s: Shape) -> Emitter:
             for i in range(block):
                 for t in range(s.S):
                     k.store_number(totals[i * s.S + t], dW, k.add(where, i * s.C * s.R * s.S + t))
+            if bias:
+                with k.when_equal(k.add(c, r), 0):
+                    add_up(first)
 
     return emit
 
@@ -213,6 +228,6 @@ def data(s: Shape) -> Native:
 
 
 @functools.lru_cache(256)
-def weights(s: Shape) -> Native:
-    """dW, where there is no padding: call with X, dY, dW."""
-    return Native("conv_weights", _weights(s), 3)
+def weights(s: Shape, bias: bool) -> Native:
+    """dW and, with ``bias``, db, where there is no padding: call with X, dY, dW(, db)."""
+    return Native("conv_weights", _weights(s, bias), 4 if bias else 3)

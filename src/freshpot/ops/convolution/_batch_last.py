@@ -82,8 +82,9 @@ def weights(s: Shape, X: Tensor, dY: Tensor, with_bias: bool) -> list[Tensor]:
     padded = _frame(s)
     if padded is not None:
         _picture(s, padded).copy_(_reached(s, X))
-    conv.weights(_framed(s))(batch_last(X) if padded is None else padded, dY, dW)
-    return [dW, _by_filter(s, dY).sum(1)] if with_bias else [dW]
+    made = [dW, torch.empty(s.K)] if with_bias else [dW]
+    conv.weights(_framed(s), with_bias)(batch_last(X) if padded is None else padded, dY, *made)
+    return made
 
 
 def data(s: Shape, W: Tensor, dY: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ def backward_calls(
     """Both as calls in memory: into dW (and db), and into dX if there is one."""
     from freshpot.native import conv
 
-    if not (W.is_contiguous() and dWb[0].is_contiguous() and all(map(is_batch_last, dX))):
+    if not (all(t.is_contiguous() for t in (W, *dWb)) and all(map(is_batch_last, dX))):
         return None
     padded = _frame(s)
     if padded is None:
@@ -110,8 +111,7 @@ def backward_calls(
         made = [call(_picture(s, padded).copy_, _reached(s, X))]
         X = padded
     dY, turned = _turned(dY)
-    made += [*turned, call(conv.weights(_framed(s)).bind(X, dY, dWb[0]))]
-    made += [call(torch.sum, _by_filter(s, dY), 1, out=db) for db in dWb[1:]]
+    made += [*turned, call(conv.weights(_framed(s), len(dWb) > 1).bind(X, dY, *dWb))]
     return [*made, *(call(conv.data(s).bind(dY, W, out)) for out in dX)]
 
 
@@ -121,11 +121,6 @@ def _turned(X: Tensor) -> tuple[Tensor, list[Call]]:
         return X, []
     memory = empty_batch_last(*X.shape)
     return memory, [call(memory.copy_, X)]
-
-
-def _by_filter(s: Shape, dY: Tensor) -> Tensor:
-    """dY as a matrix, a row a filter."""
-    return dY.permute(1, 2, 3, 0).view(s.K, -1)
 
 
 # ---- padding: the weights' gradient wants it in memory --------------------------------------------

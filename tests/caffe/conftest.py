@@ -15,6 +15,7 @@ import torch
 import caffe
 from caffe import _mode
 from far_device import Traffic, far_device
+from freshpot.ops import _memory
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,11 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    """GPU mode on a GPU made of CPU tensors; what goes there and back."""
+    """GPU mode on a GPU made of CPU tensors; what goes there and back.
+
+    Small products are left to PyTorch on both sides, so that results may be compared bit by bit.
+    """
+    monkeypatch.setattr(_memory, "SMALL_PRODUCT", -1)
     with far_device(monkeypatch) as traffic:
         caffe.set_mode_gpu()
         yield traffic

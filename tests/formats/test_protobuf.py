@@ -18,7 +18,9 @@ from caffe2.proto import caffe2_pb2, predictor_consts_pb2
 from freshpot.errors import FormatError
 from freshpot.formats import protobuf
 
-CAFFE2_TABLES = [name for name in protobuf.TABLES if name != "caffe"]
+#: ONNX's has no recorded reference; tests/convert checks what is written with it
+RECORDED_TABLES = [name for name in protobuf.TABLES if name != "onnx"]
+CAFFE2_TABLES = [name for name in RECORDED_TABLES if name != "caffe"]
 FIELD = protobuf._FIELD
 
 
@@ -85,7 +87,7 @@ def values_of(enum: Any) -> dict[str, int]:
     return {value.name: value.number for value in enum.value}
 
 
-@pytest.mark.parametrize("name", protobuf.TABLES)
+@pytest.mark.parametrize("name", RECORDED_TABLES)
 def test_every_descriptor_equals_the_reference(shared: Path, name: str) -> None:
     wanted = read_schema(shared, name)
     for fields in wanted["messages"].values():

@@ -32,6 +32,7 @@ from caffe._net.backward import reverse
 from caffe._net.blob import DIFF, NetBlob
 from caffe._net.site import Site
 from freshpot.engine import Plan, Workspace, infer_shapes
+from freshpot.engine.kept import glance
 from freshpot.errors import (
     ArityError,
     DeviceError,
@@ -387,7 +388,7 @@ class Layer:
     def loss(self) -> float:
         """The weighted loss of the tops as they are now."""
         return sum(
-            weight * float(top.data_cell.value.sum())
+            weight * float(glance(top.data_cell).sum())
             for top, weight in zip(self.tops, self.loss_weights, strict=True)
             if weight
         )

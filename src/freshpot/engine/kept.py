@@ -40,6 +40,13 @@ class KeptBlob(LazyBlob):
         self._own = None
         self._memory = new
 
+    @property
+    def peek(self) -> Any:
+        return glance(self)
+
+    def on_cpu(self) -> torch.Tensor:
+        return glance(self).cpu()
+
     def share(self) -> np.ndarray:
         self._own = None
         return super().share()

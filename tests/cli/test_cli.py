@@ -158,6 +158,15 @@ def test_conformance_of_caffe(shared: Path, capsys: pytest.CaptureFixture[str]) 
     ]
 
 
+def test_conformance_of_a_folder_named_from_here(
+    shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cases that read files of the folder run elsewhere: a relative name must not lead astray."""
+    monkeypatch.chdir(shared / "reference")
+    assert cli.main(["conformance", "caffe", "--only", "HDF5Data"]) == 0
+    assert "1 groups, 1 supported" in capsys.readouterr().out
+
+
 def test_conformance_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["conformance", str(tmp_path)]) == 2
     words = f"{tmp_path} holds no recorded cases: neither a folder 'ops' (Caffe2) nor 'layers' (Caffe).\n"

@@ -38,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0 if every case of everything that freshpot has passed."""
+    args.folder = args.folder.resolve()  # cases run in folders of their own
     what, groups = _kind(args.folder)
     counts = {"rows": 0, "supported": 0, "cases": 0, "passed": 0}
     print(f"{what:<44}{'cases':>7}{'passed':>8}", flush=True)

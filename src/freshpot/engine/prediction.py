@@ -25,6 +25,7 @@ from freshpot.engine.blob import EMPTY, Blob
 from freshpot.engine.passes import optimize
 from freshpot.engine.passes.graph import Graph, Node, Value
 from freshpot.engine.plan import Plan
+from freshpot.engine.static_code import first
 from freshpot.engine.workspace import Workspace
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError
 from freshpot.net.net import Net
@@ -210,7 +211,7 @@ class _Writer:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._names: dict[str, Any] = {"first": _first}
+        self._names: dict[str, Any] = {"first": first}
         self._locals: dict[Value, str] = {}
         self._last_reader = {value: node for node in graph.nodes for value in node.inputs}
 
@@ -273,9 +274,3 @@ class _Writer:
 
     def _deliver(self, value: Value) -> list[str]:
         return [f"{self._cell(cell)} = {self._locals[value]}" for cell in value.cells]
-
-
-def _first(made: Any, count: int) -> Any:
-    if not isinstance(made, (tuple, list)):
-        made = (made,)
-    return made if len(made) == count else made[:count]

@@ -61,24 +61,19 @@ class Native:
 
     def bind(self, *tensors: torch.Tensor) -> Callable[[], None]:
         """The call with these tensors, for many times: it keeps them, and costs little more than itself."""
-        alone, table = self._alone, self._table(0, 0, *map(_data_ptr, tensors))
-        parallel, number, count = self._openmp or (None, 0, 0)
-        address, shared = self._address, self._table(number, count, *map(_data_ptr, tensors))
+        parallel, *thread_of_how_many = self._openmp or (None, 0, 0)
+        alone, address = self._alone, self._address
+        table = self._table(*thread_of_how_many, *map(_data_ptr, tensors))
         threads_of = torch.get_num_threads
 
         def run(kept: tuple[torch.Tensor, ...] = tensors) -> None:
             threads = threads_of()
             if threads > 1 and parallel is not None:
-                parallel(address, shared, threads, 0)
-            else:
+                parallel(address, table, threads, 0)
+            else:  # outside of parallel regions OpenMP says: the first thread of one
                 alone(table)
 
         return run
 
     def __call__(self, *tensors: torch.Tensor) -> None:
-        threads = torch.get_num_threads()
-        if threads > 1 and self._openmp is not None:
-            parallel, number, count = self._openmp
-            parallel(self._address, self._table(number, count, *map(_data_ptr, tensors)), threads, 0)
-        else:
-            self._alone(self._table(0, 0, *map(_data_ptr, tensors)))
+        self.bind(*tensors)()

@@ -94,6 +94,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     ),
     "groups": (lambda: nn.Conv2D(3, 4, 1, groups=2), ArgumentError, "cut into 2 groups"),
     "an initialiser's shape": (lambda: init([2]), ArgumentError, r"shape \[2\], the parameter \[3\]"),
+    "a beta of 1": (lambda: rule("Adam", beta1=1.0), ArgumentError, "Adam: betas must be from 0 to below 1"),
+    "Adamax's betas": (lambda: rule("Adamax", beta2=-0.1), ArgumentError, "Adamax: betas must be from 0"),
+    "an epsilon": (lambda: rule("AdamW", epsilon=-1.0), ArgumentError, "epsilon must be 0 or more, got -1.0"),
     "other betas": (lambda: other_betas(), ArgumentError, "are not of beta1"),
     "a state's shape": (lambda: state_of([5]), ArgumentError, r"shape \[5\], expected \[2\]"),
     "both samplers": (
@@ -180,6 +183,10 @@ def init(value: list[int]) -> None:
     paddle.create_parameter(
         [3], "float32", default_initializer=nn.initializer.Assign(np.ones(value, np.float32))
     )
+
+
+def rule(name: str, **options: float) -> None:
+    getattr(opt, name)(0.1, parameters=linear().parameters(), **options)
 
 
 def other_betas() -> None:

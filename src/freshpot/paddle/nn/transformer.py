@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -97,21 +97,24 @@ def _both(value: Any, count: int = 2) -> list[Any]:
 class _Block(Layer):
     """What encoder and decoder layers share: attention, then two linear layers, each with its norm."""
 
-    def _make(
+    #: the names of its attentions, in the order of their norms
+    attentions: ClassVar[tuple[str, ...]]
+
+    def __init__(
         self,
         d_model: int,
         nhead: int,
         dim_feedforward: int,
-        dropout: float,
-        activation: str,
-        attn_dropout: float | None,
-        act_dropout: float | None,
-        normalize_before: bool,
-        weight_attr: Any,
-        bias_attr: Any,
-        attentions: tuple[str, ...],
-        layer_norm_eps: float,
+        dropout: float = 0.1,
+        activation: str = "relu",
+        attn_dropout: float | None = None,
+        act_dropout: float | None = None,
+        normalize_before: bool = False,
+        weight_attr: Any = None,
+        bias_attr: Any = None,
+        layer_norm_eps: float = 1e-5,
     ) -> None:
+        super().__init__()
         self.arguments = {
             "d_model": d_model, "nhead": nhead, "dim_feedforward": dim_feedforward, "dropout": dropout,
             "activation": activation, "attn_dropout": attn_dropout, "act_dropout": act_dropout,
@@ -119,10 +122,10 @@ class _Block(Layer):
             "layer_norm_eps": layer_norm_eps,
         }  # fmt: skip
         self.normalize_before = normalize_before
-        count = len(attentions) + 1
+        count = len(self.attentions) + 1
         weights, biases = _both(weight_attr, count), _both(bias_attr, count)
         inner = dropout if attn_dropout is None else attn_dropout
-        for number, name in enumerate(attentions):
+        for number, name in enumerate(self.attentions):
             own = {"weight_attr": weights[number], "bias_attr": biases[number]}
             setattr(self, name, MultiHeadAttention(d_model, nhead, inner, **own))
         self.linear1 = Linear(d_model, dim_feedforward, weights[-1], biases[-1])
@@ -146,25 +149,7 @@ class _Block(Layer):
 class TransformerEncoderLayer(_Block):
     """Attention of a sequence to itself, then two linear layers."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int,
-        dropout: float = 0.1,
-        activation: str = "relu",
-        attn_dropout: float | None = None,
-        act_dropout: float | None = None,
-        normalize_before: bool = False,
-        weight_attr: Any = None,
-        bias_attr: Any = None,
-        layer_norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        self._make(
-            d_model, nhead, dim_feedforward, dropout, activation, attn_dropout, act_dropout, normalize_before,
-            weight_attr, bias_attr, ("self_attn",), layer_norm_eps,
-        )  # fmt: skip
+    attentions = ("self_attn",)
 
     def forward(self, src: Any, src_mask: Any = None, cache: Any = None) -> Any:
         """(N, L, d_model) -> the same."""
@@ -175,25 +160,7 @@ class TransformerEncoderLayer(_Block):
 class TransformerDecoderLayer(_Block):
     """Attention of a sequence to itself and to the encoder's output, then two linear layers."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int,
-        dropout: float = 0.1,
-        activation: str = "relu",
-        attn_dropout: float | None = None,
-        act_dropout: float | None = None,
-        normalize_before: bool = False,
-        weight_attr: Any = None,
-        bias_attr: Any = None,
-        layer_norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        self._make(
-            d_model, nhead, dim_feedforward, dropout, activation, attn_dropout, act_dropout, normalize_before,
-            weight_attr, bias_attr, ("self_attn", "cross_attn"), layer_norm_eps,
-        )  # fmt: skip
+    attentions = ("self_attn", "cross_attn")
 
     def forward(
         self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None, cache: Any = None

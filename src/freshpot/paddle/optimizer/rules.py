@@ -96,6 +96,21 @@ class _Moments(Optimizer):
 
     _beta1: float
     _beta2: float
+    _epsilon: float
+
+    def _keep(self, beta1: float, beta2: float, epsilon: float) -> None:
+        """Keep the rule's numbers.
+
+        Raises:
+            ArgumentError: a beta that is not from 0 to below 1, an epsilon below 0.
+        """
+        self._beta1, self._beta2, self._epsilon = float(beta1), float(beta2), float(epsilon)
+        if not (0 <= self._beta1 < 1 and 0 <= self._beta2 < 1):
+            raise ArgumentError(
+                f"{type(self).__name__}: betas must be from 0 to below 1, got {beta1} and {beta2}"
+            )
+        if not self._epsilon >= 0:
+            raise ArgumentError(f"{type(self).__name__}: epsilon must be 0 or more, got {epsilon}")
 
     def _slots_of(self, parameter: Parameter) -> Slots:
         state = super()._slots_of(parameter)
@@ -157,11 +172,7 @@ class Adam(_Moments):
         name: str | None = None,
     ) -> None:
         super().__init__(learning_rate, parameters, weight_decay, grad_clip)
-        self._beta1, self._beta2, self._epsilon = float(beta1), float(beta2), float(epsilon)
-        if not (0 <= self._beta1 < 1 and 0 <= self._beta2 < 1):
-            raise ArgumentError(
-                f"{type(self).__name__}: betas must be from 0 to below 1, got {beta1} and {beta2}"
-            )
+        self._keep(beta1, beta2, epsilon)
         self._check(multi_precision, lazy_mode)
         self._lists: tuple[Any, ...] = ()
 
@@ -253,7 +264,7 @@ class Adamax(_Moments):
         name: str | None = None,
     ) -> None:
         super().__init__(learning_rate, parameters, weight_decay, grad_clip)
-        self._beta1, self._beta2, self._epsilon = float(beta1), float(beta2), float(epsilon)
+        self._keep(beta1, beta2, epsilon)
 
     def update(self, parameter: Parameter, grad: torch.Tensor, rate: float, slots: Slots) -> None:
         """Change one parameter in place."""

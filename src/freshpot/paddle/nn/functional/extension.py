@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -63,39 +64,28 @@ def fold(
     return F.pad(made, [-part for part in _flat(pairs)])
 
 
-def _only(data_format: str, known: str) -> None:
-    if data_format != known:
-        raise ArgumentError(f"max_unpool: data_format must be {known}, got {data_format!r}")
+def _make_unpool(axes: int, default: str) -> Callable[..., Any]:
+    name_of_it, unpool = f"max_unpool{axes}d", getattr(F, f"max_unpool{axes}d")
+
+    @lifted
+    def max_unpool(
+        x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, data_format: str = default,
+        output_size: Any = None, name: str | None = None,
+    ) -> Any:  # fmt: skip
+        if data_format != default:
+            raise ArgumentError(f"{name_of_it}: data_format must be {default}, got {data_format!r}")
+        return unpool(x, indices.long(), kernel_size, stride, padding, output_size)
+
+    max_unpool.__name__ = max_unpool.__qualname__ = name_of_it
+    max_unpool.__doc__ = f"Values put back where ``max_pool{axes}d`` found them; zeros elsewhere."
+    return max_unpool
 
 
-@lifted
-def max_unpool1d(
-    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, data_format: str = "NCL",
-    output_size: Any = None, name: str | None = None,
-) -> Any:  # fmt: skip
-    """Values put back where ``max_pool1d`` found them; zeros elsewhere."""
-    _only(data_format, "NCL")
-    return F.max_unpool1d(x, indices.long(), kernel_size, stride, padding, output_size)
-
-
-@lifted
-def max_unpool2d(
-    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, data_format: str = "NCHW",
-    output_size: Any = None, name: str | None = None,
-) -> Any:  # fmt: skip
-    """Values put back where ``max_pool2d`` found them; zeros elsewhere."""
-    _only(data_format, "NCHW")
-    return F.max_unpool2d(x, indices.long(), kernel_size, stride, padding, output_size)
-
-
-@lifted
-def max_unpool3d(
-    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, data_format: str = "NCDHW",
-    output_size: Any = None, name: str | None = None,
-) -> Any:  # fmt: skip
-    """Values put back where ``max_pool3d`` found them; zeros elsewhere."""
-    _only(data_format, "NCDHW")
-    return F.max_unpool3d(x, indices.long(), kernel_size, stride, padding, output_size)
+max_unpool1d, max_unpool2d, max_unpool3d = (
+    _make_unpool(1, "NCL"),
+    _make_unpool(2, "NCHW"),
+    _make_unpool(3, "NCDHW"),
+)
 
 
 @lifted

@@ -8,6 +8,7 @@ Source: caffe2/python/optimizer.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from caffe2.python import core
@@ -81,28 +82,44 @@ def add_weight_decay(model: Any, weight_decay: float) -> None:
     _build(model, WeightDecayBuilder(weight_decay), weights_only=True, use_param_info_optim=False)
 
 
-def build_sgd(
-    model: Any,
-    base_learning_rate: float,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `SgdOptimizer`."""
-    made = SgdOptimizer(base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+def _builder(kind: type[Any], name: str, parameters: bool = False) -> Callable[..., Optimizer]:
+    """The function that makes an optimizer of this kind; ``parameters`` then stands, unused, in third place."""
+
+    def build(
+        model: Any,
+        base_learning_rate: float,
+        max_gradient_norm: float | None = None,
+        allow_lr_injection: bool = False,
+        **kwargs: Any,
+    ) -> Optimizer:
+        made = kind(base_learning_rate, **kwargs)
+        return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+
+    def build_with_parameters(
+        model: Any,
+        base_learning_rate: float,
+        parameters: Any = None,
+        max_gradient_norm: float | None = None,
+        allow_lr_injection: bool = False,
+        **kwargs: Any,
+    ) -> Optimizer:
+        return build(model, base_learning_rate, max_gradient_norm, allow_lr_injection, **kwargs)
+
+    made = build_with_parameters if parameters else build
+    made.__name__ = made.__qualname__ = name
+    unused = "; ``parameters`` is not used" if parameters else ""
+    made.__doc__ = f"Update by `{kind.__name__}`{unused}."
+    return made
 
 
-def build_multi_precision_sgd(
-    model: Any,
-    base_learning_rate: float,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `MultiPrecisionSgdOptimizer`."""
-    made = MultiPrecisionSgdOptimizer(base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
+build_sgd = _builder(SgdOptimizer, "build_sgd")
+build_multi_precision_sgd = _builder(MultiPrecisionSgdOptimizer, "build_multi_precision_sgd")
+build_adam = _builder(AdamOptimizer, "build_adam")
+build_rms_prop = _builder(RmsPropOptimizer, "build_rms_prop")
+build_adagrad = _builder(AdagradOptimizer, "build_adagrad", parameters=True)
+build_wngrad = _builder(WngradOptimizer, "build_wngrad", parameters=True)
+build_storm = _builder(StormOptimizer, "build_storm", parameters=True)
+build_adadelta = _builder(AdadeltaOptimizer, "build_adadelta", parameters=True)
 
 
 def build_fp16_sgd(model: Any, base_learning_rate: float, **kwargs: Any) -> Optimizer:
@@ -121,82 +138,6 @@ def build_gftrl(model: Any, engine: str = "", **kwargs: Any) -> Optimizer:
     return _build(model, GFtrlOptimizer(engine=engine, **kwargs))
 
 
-def build_adagrad(
-    model: Any,
-    base_learning_rate: float,
-    parameters: Any = None,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `AdagradOptimizer`; ``parameters`` is not used."""
-    made = AdagradOptimizer(alpha=base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
-
-
-def build_wngrad(
-    model: Any,
-    base_learning_rate: float,
-    parameters: Any = None,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `WngradOptimizer`; ``parameters`` is not used."""
-    made = WngradOptimizer(alpha=base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
-
-
-def build_storm(
-    model: Any,
-    base_learning_rate: float,
-    parameters: Any = None,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `StormOptimizer`; ``parameters`` is not used."""
-    made = StormOptimizer(lr=base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
-
-
-def build_adadelta(
-    model: Any,
-    base_learning_rate: float,
-    parameters: Any = None,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `AdadeltaOptimizer`; ``parameters`` is not used."""
-    made = AdadeltaOptimizer(alpha=base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
-
-
-def build_adam(
-    model: Any,
-    base_learning_rate: float,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `AdamOptimizer`."""
-    made = AdamOptimizer(alpha=base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)
-
-
 def build_yellowfin(model: Any, base_learning_rate: float = 0.1, **kwargs: Any) -> Optimizer:
     """Update by `YellowFinOptimizer`."""
     return _build(model, YellowFinOptimizer(alpha=base_learning_rate, **kwargs))
-
-
-def build_rms_prop(
-    model: Any,
-    base_learning_rate: float,
-    max_gradient_norm: float | None = None,
-    allow_lr_injection: bool = False,
-    **kwargs: Any,
-) -> Optimizer:
-    """Update by `RmsPropOptimizer`."""
-    made = RmsPropOptimizer(alpha=base_learning_rate, **kwargs)
-    return _build(model, made, max_gradient_norm=max_gradient_norm, allow_lr_injection=allow_lr_injection)

@@ -28,6 +28,7 @@ catalogue entry, and the list of reference cases that test it.
 from __future__ import annotations
 
 import inspect
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -155,11 +156,20 @@ class Operator:
             return
         if "type" not in cls.__dict__:
             cls.type = cls.__name__
-        for member in list(cls.__dict__.values()):
+        for member in cls._own_members().values():
             if isinstance(member, _GradientMethod):
                 member.attach(cls)
         cls._derive()
         registry.add(cls)
+
+    @classmethod
+    def _own_members(cls) -> dict[str, Any]:
+        """What stands in the class and in its abstract bases; operators that it derives from keep theirs."""
+        bases = itertools.takewhile(lambda base: "type" not in base.__dict__, cls.__mro__[1:])
+        own: dict[str, Any] = {}
+        for base in (cls, *bases):
+            own = {**base.__dict__, **own}
+        return own
 
     @classmethod
     def _derive(cls) -> None:
@@ -379,7 +389,8 @@ def gradient(signature: str, **options: Any) -> Callable[[Callable[..., Any]], A
     ``inplace`` (pairs of the gradient operator), ``check`` (its extra checks), ``calls`` (its calls in memory).
 
     The gradient operator has the forward's arguments and methods. If the forward operator sets
-    ``gradient_rule`` itself, that rule is kept and only the operator is defined.
+    ``gradient_rule`` itself, that rule is kept and only the operator is defined. A mark in an abstract
+    base serves every operator of the family, as if it stood in each.
     """
 
     def mark(method: Callable[..., Any]) -> Any:

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from freshpot.errors import ArgumentError
-from freshpot.net.grads import same_name_rule
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._window import WINDOW_ARGS, Layout, Windowed
-
-
-def pool_gradient(type: str) -> Any:
-    """The rule ``<type>Gradient(X, Y, dY) -> dX``."""
-    return staticmethod(same_name_rule(f"{type}Gradient", "X Y dY", "dX", (["X"], ["Y"])))
 
 
 class Pool(Windowed, abstract=True):
     """Base of pooling operators: windows without dilation, or one window over all space."""
 
     inputs: ClassVar[tuple[Port, ...]] = (Port("X", FLOAT),)
-    outputs: ClassVar[tuple[Port, ...]] = (Port("Y"),)
+    outputs: ClassVar[tuple[Port, ...]] = (Port("Y", FLOAT),)
     args: ClassVar[tuple[Arg, ...]] = (
         *WINDOW_ARGS,
         Arg("global_pooling", int, 0, "1: one window over all space; no stride, no padding"),

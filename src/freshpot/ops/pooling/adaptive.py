@@ -35,8 +35,8 @@ class _Adaptive(Operator, abstract=True):
         """What the kernel computes; a gradient operator's kernel is another."""
         return self.functions[len(self.sizes) - 1](X, self.sizes)
 
-    def derived(self, X: Tensor, dY: Tensor) -> Tensor:
-        """The gradient of X."""
+    @gradient("X dY -> dX")
+    def backward(self, X: Tensor, dY: Tensor) -> Tensor:
         return derive(self.forwards, [X], [dY])[0]
 
 
@@ -54,10 +54,6 @@ class AdaptiveAveragePool(_Adaptive):
         functional.adaptive_avg_pool3d,
     )
 
-    @gradient("X dY -> dX")
-    def backward(self, X: Tensor, dY: Tensor) -> Tensor:
-        return self.derived(X, dY)
-
 
 class AdaptiveMaxPool(_Adaptive):
     """Y = the maximum of the window [floor(i * size / size'), ceil((i + 1) * size / size')) for each i.
@@ -74,10 +70,6 @@ class AdaptiveMaxPool(_Adaptive):
         functional.adaptive_max_pool2d,
         functional.adaptive_max_pool3d,
     )
-
-    @gradient("X dY -> dX")
-    def backward(self, X: Tensor, dY: Tensor) -> Tensor:
-        return self.derived(X, dY)
 
 
 class WindowMaxPool(Operator):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.net.schema import Arg
+from freshpot.ops._operator import gradient
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
-from freshpot.ops.pooling._pool import Pool, pool_gradient
+from freshpot.ops.pooling._pool import Pool
 
 _ATEN = torch.ops.aten
 
@@ -78,16 +79,9 @@ class AveragePooling(Pool, abstract=True):
         dX = spread(channels_last(dY), channels_last(X), *self._window, none, False, True, 1)
         return dX.squeeze(2) if self._flat else dX
 
-
-class AveragePoolingGradient(AveragePooling, abstract=True):
-    """dX: each pixel gets its share of dY of every window it is in."""
-
-    inputs = (Port("X", FLOAT), Port("Y", FLOAT), Port("dY", FLOAT))
-    outputs = (Port("dX"),)
-    no_gradient = "it is itself a gradient"
-    check: ClassVar[Any] = Pool.check_gradient
-
-    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
+    @gradient("X Y dY -> dX", check=Pool.check_gradient)
+    def backward(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
+        """dX: each pixel gets its share of dY of every window it is in."""
         X, dY = self.channels_second(X), self.channels_second(dY)
         if self.global_pooling:
             return self.in_order((dY / X.shape[2:].numel()).expand(X.shape).contiguous())
@@ -105,38 +99,14 @@ class AveragePool(AveragePooling):
     Source:   caffe2/operators/pool_op.cc
     """
 
-    gradient_rule = pool_gradient("AveragePool")
-
 
 class AveragePool1D(AveragePooling):
     """AveragePool under the name that says one dimension. Source: caffe2/operators/pool_op.cc"""
-
-    gradient_rule = pool_gradient("AveragePool1D")
 
 
 class AveragePool2D(AveragePooling):
     """AveragePool under the name that says two dimensions. Source: caffe2/operators/pool_op.cc"""
 
-    gradient_rule = pool_gradient("AveragePool2D")
-
 
 class AveragePool3D(AveragePooling):
     """AveragePool under the name that says three dimensions. Source: caffe2/operators/pool_op.cc"""
-
-    gradient_rule = pool_gradient("AveragePool3D")
-
-
-class AveragePoolGradient(AveragePoolingGradient):
-    """Gradient of AveragePool."""
-
-
-class AveragePool1DGradient(AveragePoolingGradient):
-    """Gradient of AveragePool1D."""
-
-
-class AveragePool2DGradient(AveragePoolingGradient):
-    """Gradient of AveragePool2D."""
-
-
-class AveragePool3DGradient(AveragePoolingGradient):
-    """Gradient of AveragePool3D."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
-from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.net.schema import Arg
+from freshpot.ops._operator import gradient
 from freshpot.ops._window import fitted, unfitted
-from freshpot.ops.pooling._pool import Pool, pool_gradient
+from freshpot.ops.pooling._pool import Pool
 from freshpot.ops.pooling.average_pool import AveragePooling
 
 _P = Arg("p", float, 2.0, "the norm's power")
@@ -27,7 +28,6 @@ class LpPool(AveragePooling):
         _P,
         Arg("count_include_pad", int, 0, "not read: zeros do not change the sum"),
     )
-    gradient_rule = pool_gradient("LpPool")
 
     def kernel(self, X: Tensor) -> Tensor:
         X = self.channels_second(X)
@@ -39,17 +39,9 @@ class LpPool(AveragePooling):
             sums = self._sums(fitted(powers, layout, self.kernels, self.strides, 0.0))
         return self.in_order(sums.pow_(1.0 / self.p))
 
-
-class LpPoolGradient(LpPool):
-    """Gradient of LpPool: dX = X * |X|^(p - 2) * sum over windows of dY * Y^(1 - p)."""
-
-    inputs = (Port("X", FLOAT), Port("Y", FLOAT), Port("dY", FLOAT))
-    outputs = (Port("dX"),)
-    gradient_rule = None
-    no_gradient = "it is itself a gradient"
-    check: ClassVar[Any] = Pool.check_gradient
-
-    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
+    @gradient("X Y dY -> dX", check=Pool.check_gradient)
+    def backward(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
+        """dX = X * |X|^(p - 2) * sum over windows of dY * Y^(1 - p)."""
         X, Y, dY = (self.channels_second(t) for t in (X, Y, dY))
         slope = X if self.p == 2 else X * X.abs().pow_(self.p - 2)
         shares = dY * Y.pow(1.0 - self.p)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from freshpot.net.schema import FLOAT, Port
-from freshpot.ops._operator import Call
+from freshpot.ops._operator import Call, gradient
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
 from freshpot.ops.pooling import _batch_last
-from freshpot.ops.pooling._pool import Pool, offsets, pool_gradient
+from freshpot.ops.pooling._pool import Pool, offsets
 
 if TYPE_CHECKING:
     from freshpot.native.pool import Shape
@@ -69,16 +68,14 @@ class MaxPooling(Pool, abstract=True):
             torch.maximum(Y, view, out=Y)
         return Y
 
+    def _backward_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        shape = self._native_of(inputs[0])
+        X, Y, dY = inputs
+        return None if shape is None else _batch_last.backward_calls(shape, X, Y, dY, outputs[0])
 
-class MaxPoolingGradient(MaxPooling, abstract=True):
-    """dX: each pixel gets dY of every window whose maximum it equals, so ties all get it, as in the original."""
-
-    inputs = (Port("X", FLOAT), Port("Y", FLOAT), Port("dY", FLOAT))
-    outputs = (Port("dX"),)
-    no_gradient = "it is itself a gradient"
-    check: ClassVar[Any] = Pool.check_gradient
-
-    def kernel(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
+    @gradient("X Y dY -> dX", check=Pool.check_gradient, calls=_backward_calls)
+    def backward(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
+        """dX: each pixel gets dY of every window whose maximum it equals, so ties all get it, as in the original."""
         X, Y, dY = (self.channels_second(t) for t in (X, Y, dY))
         if self.global_pooling:
             return self.in_order(torch.eq(X, Y) * dY)
@@ -101,11 +98,6 @@ class MaxPoolingGradient(MaxPooling, abstract=True):
             else:
                 dx.addcmul_(torch.eq(x, Y).to(dY.dtype), dY)
         return self.in_order(unfitted(dX, layout, self.kernels, self.strides))
-
-    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        shape = self._native_of(inputs[0])
-        X, Y, dY = inputs
-        return None if shape is None else _batch_last.backward_calls(shape, X, Y, dY, outputs[0])
 
     def _tiles(self, X: Tensor) -> bool:
         """True if 2 x 2 windows cover an image exactly: the common case, done in whole passes."""
@@ -132,38 +124,14 @@ class MaxPool(MaxPooling):
     Source:   caffe2/operators/pool_op.cc
     """
 
-    gradient_rule = pool_gradient("MaxPool")
-
 
 class MaxPool1D(MaxPooling):
     """MaxPool under the name that says one dimension. Source: caffe2/operators/pool_op.cc"""
-
-    gradient_rule = pool_gradient("MaxPool1D")
 
 
 class MaxPool2D(MaxPooling):
     """MaxPool under the name that says two dimensions. Source: caffe2/operators/pool_op.cc"""
 
-    gradient_rule = pool_gradient("MaxPool2D")
-
 
 class MaxPool3D(MaxPooling):
     """MaxPool under the name that says three dimensions. Source: caffe2/operators/pool_op.cc"""
-
-    gradient_rule = pool_gradient("MaxPool3D")
-
-
-class MaxPoolGradient(MaxPoolingGradient):
-    """Gradient of MaxPool."""
-
-
-class MaxPool1DGradient(MaxPoolingGradient):
-    """Gradient of MaxPool1D."""
-
-
-class MaxPool2DGradient(MaxPoolingGradient):
-    """Gradient of MaxPool2D."""
-
-
-class MaxPool3DGradient(MaxPoolingGradient):
-    """Gradient of MaxPool3D."""

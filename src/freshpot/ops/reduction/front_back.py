@@ -71,8 +71,8 @@ class _Sum(_FrontBack, abstract=True):
         total = (columns if inside is None else torch.where(inside, columns, 0.0)).sum(1)
         return (total / self._counts(columns, lengths) if self.mean else total).reshape(self.kept(X))
 
-    def spread(self, dY: Tensor, X: Tensor, *lengths: Tensor) -> Tensor:
-        """dX."""
+    @gradient("dY X lengths -> dX")
+    def backward(self, dY: Tensor, X: Tensor, *lengths: Tensor) -> Tensor:
         columns = self.columns(X)
         inside = self.inside(columns, lengths)
         share = dY.reshape(-1) / self._counts(columns, lengths) if self.mean else dY.reshape(-1)
@@ -90,8 +90,8 @@ class _Max(_FrontBack, abstract=True):
             return X.new_zeros(self.kept(X))  # as the original: nothing has the largest element 0
         return columns.amax(1).reshape(self.kept(X))
 
-    def spread(self, dY: Tensor, X: Tensor, Y: Tensor, *lengths: Tensor) -> Tensor:
-        """dX."""
+    @gradient("dY X Y lengths -> dX")
+    def backward(self, dY: Tensor, X: Tensor, Y: Tensor, *lengths: Tensor) -> Tensor:
         columns = self.columns(X)
         inside = self.inside(columns, lengths)
         largest = columns == Y.reshape(-1, 1)
@@ -110,10 +110,6 @@ class ReduceFrontSum(_Sum):
 
     front = True
 
-    @gradient("dY X lengths -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, *lengths: Tensor) -> Tensor:
-        return self.spread(dY, X, *lengths)
-
 
 class ReduceFrontMean(_Sum):
     """Y = mean over the first dimensions; with lengths over the first lengths[j] of each column.
@@ -124,10 +120,6 @@ class ReduceFrontMean(_Sum):
     """
 
     front, mean = True, True
-
-    @gradient("dY X lengths -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, *lengths: Tensor) -> Tensor:
-        return self.spread(dY, X, *lengths)
 
 
 class ReduceFrontMax(_Max):
@@ -140,10 +132,6 @@ class ReduceFrontMax(_Max):
 
     front = True
 
-    @gradient("dY X Y lengths -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, Y: Tensor, *lengths: Tensor) -> Tensor:
-        return self.spread(dY, X, Y, *lengths)
-
 
 class ReduceBackSum(_Sum):
     """Y = sum over the last dimensions; with lengths over the first lengths[i] of each row.
@@ -154,10 +142,6 @@ class ReduceBackSum(_Sum):
     """
 
     front = False
-
-    @gradient("dY X lengths -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, *lengths: Tensor) -> Tensor:
-        return self.spread(dY, X, *lengths)
 
 
 class ReduceBackMean(_Sum):
@@ -170,10 +154,6 @@ class ReduceBackMean(_Sum):
 
     front, mean = False, True
 
-    @gradient("dY X lengths -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, *lengths: Tensor) -> Tensor:
-        return self.spread(dY, X, *lengths)
-
 
 class ReduceBackMax(_Max):
     """Y = largest over the last dimensions; with lengths over the first lengths[i] of each row.
@@ -184,10 +164,6 @@ class ReduceBackMax(_Max):
     """
 
     front = False
-
-    @gradient("dY X Y lengths -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, Y: Tensor, *lengths: Tensor) -> Tensor:
-        return self.spread(dY, X, Y, *lengths)
 
 
 def _weighted_rule(g: GradientMaker) -> list[Op]:

@@ -59,7 +59,7 @@ class ReduceSum(_Reduction):
     def kernel(self, X: Tensor) -> Tensor:
         return X.sum(self.dims(X), self.keepdims, dtype=X.dtype) if X.dim() else X.clone()
 
-    @gradient("dY X Y -> dX", check=Operator.check)
+    @gradient("dY X Y -> dX")
     def backward(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
         return self.widen(dY, X).expand(X.shape).clone(memory_format=torch.contiguous_format)
 
@@ -75,7 +75,7 @@ class ReduceMean(_Reduction):
     def kernel(self, X: Tensor) -> Tensor:
         return X.sum(self.dims(X), self.keepdims) / max(self.count(X), 1) if X.dim() else X.clone()
 
-    @gradient("dY X Y -> dX", check=Operator.check)
+    @gradient("dY X Y -> dX")
     def backward(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
         return (self.widen(dY, X) / max(self.count(X), 1)).expand(X.shape).contiguous()
 
@@ -93,8 +93,8 @@ class _Extreme(_Reduction, abstract=True):
             return X.clone()
         return (torch.amax if self.largest else torch.amin)(X, self.dims(X), self.keepdims)
 
-    def spread(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
-        """The gradient at every element that equals the result."""
+    @gradient("dY X Y -> dX")
+    def backward(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
         return torch.where(X == self.widen(Y, X), self.widen(dY, X), 0)
 
 
@@ -108,10 +108,6 @@ class ReduceMax(_Extreme):
 
     largest = True
 
-    @gradient("dY X Y -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
-        return self.spread(dY, X, Y)
-
 
 class ReduceMin(_Extreme):
     """Y = smallest element over ``axes``. Its gradient goes to all elements that are as small.
@@ -122,10 +118,6 @@ class ReduceMin(_Extreme):
     """
 
     largest = False
-
-    @gradient("dY X Y -> dX", check=Operator.check)
-    def backward(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
-        return self.spread(dY, X, Y)
 
 
 class ReduceL1(_Reduction):
@@ -139,7 +131,7 @@ class ReduceL1(_Reduction):
     def kernel(self, X: Tensor) -> Tensor:
         return X.abs().sum(self.dims(X), self.keepdims) if X.dim() else X.abs()
 
-    @gradient("dY X Y -> dX", check=Operator.check)
+    @gradient("dY X Y -> dX")
     def backward(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
         return self.widen(dY, X) * X.sign()
 
@@ -155,7 +147,7 @@ class ReduceL2(_Reduction):
     def kernel(self, X: Tensor) -> Tensor:
         return X.square().sum(self.dims(X), self.keepdims).sqrt_() if X.dim() else X.abs()
 
-    @gradient("dY X Y -> dX", check=Operator.check)
+    @gradient("dY X Y -> dX")
     def backward(self, dY: Tensor, X: Tensor, Y: Tensor) -> Tensor:
         Y = self.widen(Y, X)
         return torch.where(Y == 0, 0.0, self.widen(dY, X) * X / Y)
@@ -178,7 +170,7 @@ class Moments(_OverAxes):
         variance = (data - mean).square_().mean(dims, self.keepdims)
         return mean if self.keepdims else mean.reshape(variance.shape), variance
 
-    @gradient("dmean dvariance data mean -> ddata", check=Operator.check)
+    @gradient("dmean dvariance data mean -> ddata")
     def backward(self, dmean: Tensor, dvariance: Tensor, data: Tensor, mean: Tensor) -> Tensor:
         dmean, dvariance, mean = (self.widen(t, data) for t in (dmean, dvariance, mean))
         return (dmean + 2 * (data - mean) * dvariance) / max(self.count(data), 1)

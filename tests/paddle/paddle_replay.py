@@ -7,6 +7,7 @@ under freshpot and compares. It imports neither.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import re
 from pathlib import Path
@@ -57,6 +58,7 @@ class Namespace(dict):  # type: ignore[type-arg]
         self.update(T=paddle.vision.transforms, fixed=self.fixed, run=self.run, steps=self.steps)
         self.update(rates=self.rates, printed=self.printed, filled=self.filled, picture=picture)
         self.update(LeNet=paddle.vision.models.LeNet, Numbers=_numbers(paddle), clipped=self.clipped)
+        self.update(network=self.network)
         self.leaves: dict[str, Any] = {}
         self._learning = learning
 
@@ -88,6 +90,29 @@ class Namespace(dict):  # type: ignore[type-arg]
         self.leaves.update(layer.named_parameters())
         out = layer(*inputs, **more)
         return [out, [[name, list(value.shape)] for name, value in layer.state_dict().items()]]
+
+    def network(self, name: str, size: int = 0, train: bool = False, **options: Any) -> Any:
+        """A network of vision.models: how many parameters and buffers, a digest of their names and shapes, and for
+        pictures of ``size`` the first scores over the largest of them."""
+        made = getattr(self["paddle"].vision.models, name)(**options)
+        state = made.state_dict()
+        lines = [f"{key} {list(value.shape)} {value.name}" for key, value in state.items()]
+        said = [len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]]
+        if not size:
+            return said
+        for number, (key, value) in enumerate(state.items()):
+            chance = np.random.RandomState(number).rand(*value.shape).astype(np.float32)
+            fan = float(np.prod(value.shape[1:] if value.ndim == 4 else value.shape[:1]))
+            if value.ndim > 1:
+                chance = (chance - 0.5) * np.float32(np.sqrt(24 / fan))
+            value.set_value(chance + 0.5 if value.ndim == 1 and not key.endswith("bias") else chance)
+        (made.train if train else made.eval)()
+        pictures = np.random.RandomState(5).randn(2, 1 if name == "LeNet" else 3, size, size)
+        scores = made(self["paddle"].to_tensor(pictures.astype(np.float32)))
+        scores = [
+            part.numpy().ravel() for part in (scores if isinstance(scores, (list, tuple)) else [scores])
+        ]
+        return [*said, [part[:6] / np.abs(part).max() for part in scores]]
 
     def steps(self, make: Any, count: int = 20) -> Any:
         """Parameters after 1, 5 and ``count`` steps of an optimizer on a small problem, and its state's names."""

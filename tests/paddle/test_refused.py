@@ -21,6 +21,7 @@ from freshpot.errors import (
 )
 from freshpot.paddle._missing import original_names
 
+nets = paddle.vision.models
 nn, F, opt, io = paddle.nn, paddle.nn.functional, paddle.optimizer, paddle.io
 
 
@@ -61,6 +62,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     "an inference model": (lambda: model().save("x", training=False), NotSupportedError, "static program"),
     "nan checks": (lambda: paddle.set_flags({"FLAGS_check_nan_inf": True}), NotSupportedError, "check_nan_inf"),
     "a flag": (lambda: paddle.set_flags({"FLAGS_check_nan": 1}), ArgumentError, "FLAGS_check_nan_inf"),
+    "trained weights of a variant": (
+        lambda: nets.mobilenet_v2(True, scale=0.35, num_classes=2), NotSupportedError, "no trained weights",
+    ),
+    "a depth": (lambda: nets.ResNet(nets.resnet.BasicBlock, 20), ArgumentError, "depth 20; choose 18, 34"),
+    "groups of a basic block": (lambda: nets.resnet18(groups=2), ArgumentError, "only 1 and 64"),
+    "a version": (lambda: nets.SqueezeNet("1.2"), ArgumentError, "'1.2'; choose"),
+    "a scale": (lambda: nets.ShuffleNetV2(0.7), ArgumentError, "scale 0.7; choose 0.25"),
+    "an activation's name": (lambda: nets.ShuffleNetV2(act="mish"), ArgumentError, "'mish'; choose 'relu'"),
+    "layers of a dense network": (lambda: nets.DenseNet(120), ArgumentError, "layers 120; choose 121"),
     "no parameters": (lambda: opt.SGD(0.1), ArgumentError, r"parameters=model.parameters\(\)"),
     "a learning rate": (lambda: opt.SGD("0.1", linear().parameters()), ArgumentError, "number or an LRScheduler"),
     "a clip": (lambda: opt.SGD(0.1, linear().parameters(), grad_clip=1.0), ArgumentError, "ClipGradBy"),

@@ -40,6 +40,8 @@ class _Activation(Layer):
         return self._function(x, **self._options)
 
     def extra_repr(self) -> str:
+        if self.function == "hardsigmoid":  # the original says nothing of it
+            return ""
         signature = inspect.signature(self._function).parameters.values()
         defaults = {p.name: p.default for p in signature if p.name not in ("x", "name", "dtype", "training")}
         return ", ".join(f"{name}={value}" for name, value in {**defaults, **self._options}.items())

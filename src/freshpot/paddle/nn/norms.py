@@ -133,6 +133,9 @@ class BatchNorm(_BatchNorm):
         made = super().forward(input)
         return getattr(F, self._act)(made) if self._act else made
 
+    def extra_repr(self) -> str:
+        return ""
+
 
 class LayerNorm(Layer):
     """Normalised over the last axes."""

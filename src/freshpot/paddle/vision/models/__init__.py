@@ -6,9 +6,7 @@ from typing import NoReturn
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.vision.models import (
-    alexnet,
     densenet,
-    googlenet,
     inceptionv3,
     lenet,
     mobilenetv1,
@@ -21,9 +19,7 @@ from freshpot.paddle.vision.models import (
 )
 
 __all__ = [
-    *alexnet.__all__,
     *densenet.__all__,
-    *googlenet.__all__,
     *inceptionv3.__all__,
     *lenet.__all__,
     *mobilenetv1.__all__,
@@ -33,11 +29,15 @@ __all__ = [
     *shufflenetv2.__all__,
     *squeezenet.__all__,
     *vgg.__all__,
+    "AlexNet",
+    "GoogLeNet",
+    "alexnet",
+    "googlenet",
 ]
 
-from freshpot.paddle.vision.models.alexnet import *  # noqa: F403
+from freshpot.paddle.vision.models.alexnet import AlexNet, alexnet
 from freshpot.paddle.vision.models.densenet import *  # noqa: F403
-from freshpot.paddle.vision.models.googlenet import *  # noqa: F403
+from freshpot.paddle.vision.models.googlenet import GoogLeNet, googlenet
 from freshpot.paddle.vision.models.inceptionv3 import *  # noqa: F403
 from freshpot.paddle.vision.models.lenet import *  # noqa: F403
 from freshpot.paddle.vision.models.mobilenetv1 import *  # noqa: F403

@@ -90,7 +90,7 @@ def trained(network: NetworkT, pretrained: Any, file: str | None) -> NetworkT:
         path = Path.home() / ".cache" / "paddle" / "hapi" / "weights" / file
         if not path.is_file():
             raise NotSupportedError(
-                f"{type(network).__name__}: pretrained=True needs weights that are not fetched here; put the original's "
+                f"{type(network).__name__}: pretrained=True: weights are not fetched here; put the original's "
                 f"{file} into {path.parent}, or give its path as pretrained"
             )
     network.set_state_dict(load(path))

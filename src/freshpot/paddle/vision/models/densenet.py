@@ -10,8 +10,6 @@ from freshpot.paddle._param_attr import ParamAttr
 from freshpot.paddle.nn.layer import Layer
 from freshpot.paddle.vision.models._parts import nn, ops, trained
 
-__all__ = ["DenseNet", "densenet121", "densenet161", "densenet169", "densenet201", "densenet264"]
-
 #: depth -> channels of the first convolution, channels that a layer adds, layers of the four blocks
 _BLOCKS = {
     121: (64, 32, (6, 12, 24, 16)),
@@ -20,6 +18,8 @@ _BLOCKS = {
     201: (64, 32, (6, 12, 48, 32)),
     264: (64, 32, (6, 12, 64, 48)),
 }
+
+__all__ = ["DenseNet", *(f"densenet{depth}" for depth in _BLOCKS)]
 
 
 class BNACConvLayer(Layer):

@@ -27,11 +27,7 @@ _NETWORKS = {
     "wide_resnet101_2": (101, 1, 128),
 }
 
-__all__ = [
-    "ResNet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext50_64x4d",
-    "resnext101_32x4d", "resnext101_64x4d", "resnext152_32x4d", "resnext152_64x4d", "wide_resnet50_2",
-    "wide_resnet101_2",
-]  # fmt: skip
+__all__ = ["ResNet", *_NETWORKS]
 
 
 class _Block(Layer):
@@ -39,7 +35,7 @@ class _Block(Layer):
 
     expansion = 1
     #: kernel sizes of its convolutions
-    kernels = (3, 3)
+    kernels: tuple[int, ...] = (3, 3)
 
     def __init__(
         self,

@@ -8,17 +8,6 @@ from freshpot.errors import ArgumentError
 from freshpot.paddle.nn.layer import Layer
 from freshpot.paddle.vision.models._parts import ConvNormActivation, nn, ops, trained
 
-__all__ = [
-    "ShuffleNetV2",
-    "shufflenet_v2_swish",
-    "shufflenet_v2_x0_5",
-    "shufflenet_v2_x0_25",
-    "shufflenet_v2_x0_33",
-    "shufflenet_v2_x1_0",
-    "shufflenet_v2_x1_5",
-    "shufflenet_v2_x2_0",
-]  # fmt: skip
-
 #: scale -> channels of the first convolution, of the three stages, of the last convolution
 _CHANNELS = {
     0.25: (24, 24, 48, 96, 512),
@@ -30,6 +19,11 @@ _CHANNELS = {
 }
 _REPEATS = (4, 8, 4)
 _ACTIVATIONS = {"relu": "ReLU", "swish": "Swish"}
+#: network -> scale, activation
+_NETWORKS = {f"shufflenet_v2_x{str(scale).replace('.', '_')}": (scale, "relu") for scale in _CHANNELS}
+_NETWORKS["shufflenet_v2_swish"] = (1.0, "swish")
+
+__all__ = ["ShuffleNetV2", *_NETWORKS]
 
 
 def channel_shuffle(x: Any, groups: int) -> Any:
@@ -152,6 +146,4 @@ def _maker(name: str, scale: float, act: str) -> Any:
     return make
 
 
-_NETWORKS = {f"shufflenet_v2_x{str(scale).replace('.', '_')}": (scale, "relu") for scale in _CHANNELS}
-_NETWORKS["shufflenet_v2_swish"] = (1.0, "swish")
 globals().update({name: _maker(name, *options) for name, options in _NETWORKS.items()})

@@ -8,8 +8,6 @@ from typing import Any
 from freshpot.paddle.nn.layer import Layer
 from freshpot.paddle.vision.models._parts import nn, ops, trained
 
-__all__ = ["VGG", "vgg11", "vgg13", "vgg16", "vgg19"]
-
 _CHANNELS = (64, 128, 256, 512, 512)
 #: network -> convolutions before each pooling
 _ROWS = {
@@ -18,6 +16,8 @@ _ROWS = {
     "vgg16": (2, 2, 3, 3, 3),
     "vgg19": (2, 2, 4, 4, 4),
 }
+
+__all__ = ["VGG", *_ROWS]
 
 
 class VGG(Layer):

@@ -30,8 +30,8 @@ def module(
 
     Args:
         net: a ``caffe.Net`` or the path of a prototxt (run in the TEST phase); a Caffe2 ``NetDef``,
-            ``core.Net`` or ``ModelHelper``; what `capture` gave; or a ``freshpot.net.Net``. Of a net with
-            gradient operators the forward part is taken.
+            ``core.Net`` or ``ModelHelper``; the path of an ONNX model; what `capture` gave; or a
+            ``freshpot.net.Net``. Of a net with gradient operators the forward part is taken.
         parameters: for a prototxt the caffemodel; else a mapping or workspace of values by blob, or the net
             that makes them. None: Caffe2's current workspace. Values are copied.
         inputs: blobs that are data, in the order of the module's arguments. None: the net's inputs that

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from freshpot.convert.from_onnx import Imported, read_onnx
 from freshpot.convert.netdef import net_from_proto
 from freshpot.engine import Workspace
 from freshpot.errors import MissingBlobError, NetError, NotSupportedError, near_matches
@@ -56,6 +57,8 @@ def read(
         source.fixed.update(blob for blob in source.values if blob not in net.trainable)
         return source
     if isinstance(net, (str, os.PathLike)):
+        if Path(net).suffix.lower() == ".onnx":
+            return from_imported(read_onnx(net), inputs, outputs)
         net = _caffe_net(Path(net), parameters)
     if hasattr(net, "_net") and hasattr(net._net, "learnable"):
         return _from_caffe(net._net, outputs)
@@ -66,6 +69,17 @@ def read(
     if parameters is not None and not isinstance(parameters, (Mapping, Workspace, Net)):
         parameters = _as_net(parameters)
     return from_net(net, parameters if parameters is not None else _current_workspace(), inputs, outputs)
+
+
+def from_imported(
+    made: Imported, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None
+) -> Source:
+    """A source from an ONNX model: parameters have the names of its initializers."""
+    source = from_net(made.net, made.parameters, inputs, outputs)
+    source.as_named = True
+    source.constants.update(blob for blob in made.constants if blob in source.values)
+    source.fixed |= source.constants
+    return source
 
 
 def from_net(

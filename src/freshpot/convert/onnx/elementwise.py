@@ -116,6 +116,16 @@ def binary(graph: Graph, call: Call) -> None:
     graph.node(_BINARY[call.op.type], inputs, call.outputs[0])
 
 
+@onnx("Pow")
+def pow_(graph: Graph, call: Call) -> None:
+    inputs = list(call.inputs)
+    if len(inputs) == 1:
+        inputs.append(graph.constant(f"{call.outputs[0]}_exponent", call.operator.exponent))
+    elif call.operator.broadcast:
+        call.refuse("the argument broadcast is not converted.")
+    graph.node("Pow", inputs, call.outputs[0])
+
+
 @onnx("Scale")
 def scale(graph: Graph, call: Call) -> None:
     graph.node(

@@ -2,18 +2,23 @@
 
     PYTHON scripts/record_paddle.py            PYTHON: a Python with paddlepaddle (recorded with 3.3.1)
     PYTHON scripts/record_paddle.py --check DIR   read the files in DIR, which freshpot wrote, with the real Paddle
+    PYTHON scripts/record_paddle.py --programs write inference files (recorded with 2.6.2: 3.x writes another format)
     PYTHON scripts/record_paddle.py --names    write the public names only (recorded with 2.6.2: 3.x adds PyTorch's)
 
 Writes tests/paddle/recorded/<table>.json, one line a case; tests/paddle/recorded/*.pdparams and *.pdopt, files of the
 real `paddle.save`. With --names src/freshpot/paddle/original_names.txt, the original's public names.
+With --programs tests/paddle/recorded/programs.zip: what jit.save makes of cases/programs.py, with outputs.
 Cases that the real Paddle refuses are not written; they are printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +105,31 @@ def write_files() -> None:
     )
 
 
+def write_programs() -> None:
+    """Small networks as jit.save writes them, with inputs and outputs, in one archive."""
+    sys.path.insert(0, str(TESTS / "cases"))
+    import programs
+
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive, tempfile.TemporaryDirectory() as folder:
+        for name, (layer, shapes) in programs.networks(paddle).items():
+            replay.Namespace(paddle, False).fixed(layer)
+            layer.eval()
+            base = str(Path(folder) / name)
+            specs = [paddle.static.InputSpec([-1, *shape[1:]], kind) for shape, kind in shapes]
+            paddle.jit.save(layer, base, specs, clip_extra=True)
+            for ending in (".pdmodel", ".pdiparams"):
+                if Path(base + ending).exists():
+                    archive.write(base + ending, name + ending)
+            inputs = programs.inputs(shapes)
+            outputs = layer(*map(paddle.to_tensor, inputs))
+            outputs = [y.numpy() for y in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+            stream = io.BytesIO()
+            np.savez(stream, *outputs)
+            archive.writestr(name + ".npz", stream.getvalue())
+    (RECORDED / "programs.zip").write_bytes(made.getvalue())
+
+
 def check(folder: Path) -> int:
     """Load ``linear.pdparams`` and ``linear.pdopt`` into a network and an optimizer; print what is then there."""
     layer = paddle.nn.Linear(3, 2)
@@ -126,6 +156,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", type=Path, metavar="DIR", help="read files that freshpot wrote")
     parser.add_argument("--names", action="store_true", help="write the public names only")
+    parser.add_argument("--programs", action="store_true", help="write inference files only")
     parser.add_argument("--only", default="", metavar="TABLE", help="record one table")
     arguments = parser.parse_args()
     if arguments.check:
@@ -134,6 +165,9 @@ def main() -> int:
         write_names()
         return 0
     RECORDED.mkdir(exist_ok=True)
+    if arguments.programs:
+        write_programs()
+        return 0
     refused = sum(record(t, c) for t, c in replay.tables().items() if arguments.only in ("", t))
     if not arguments.only:
         write_files()

@@ -59,6 +59,7 @@ TABLES = (
     "torch",
     "onnx",
     "caffe",
+    "paddle",
 )
 
 

@@ -10,9 +10,11 @@ from freshpot.errors import NotSupportedError
 from freshpot.paddle import (
     autograd,
     io,
+    jit,
     linalg,
     metric,
     nn,
+    onnx,
     optimizer,
     regularizer,
     static,
@@ -56,7 +58,7 @@ __all__ = [
     *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "Model", "ParamAttr", "Tensor",
     "autograd", "callbacks", "create_parameter", "disable_static", "dtype", "enable_grad", "enable_static", "finfo",
     "get_default_dtype", "get_device", "get_flags", "grad", "iinfo", "in_dynamic_mode", "install", "io",
-    "is_compiled_with_cuda", "is_grad_enabled", "linalg", "load", "metric", "nn", "no_grad", "optimizer",
+    "is_compiled_with_cuda", "is_grad_enabled", "jit", "linalg", "load", "metric", "nn", "no_grad", "onnx", "optimizer",
     "regularizer", "save", "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions",
     "static", "summary", "tensor", "utils", "vision",
 ]  # fmt: skip

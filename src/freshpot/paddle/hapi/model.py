@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 from typing import Any
@@ -315,15 +316,15 @@ class Model:
 
     # ---- files ----
     def save(self, path: str, training: bool = True) -> None:
-        """``path.pdparams``, and ``path.pdopt`` where there is an optimizer.
+        """``path.pdparams``, and ``path.pdopt`` where there is an optimizer; not for training: as ``jit.save`` does.
 
         Raises:
-            NotSupportedError: not ``training``: a program for inference is of the static mode.
+            ArgumentError: not ``training``, and the model was not told its ``inputs``.
         """
         if not training:
-            raise NotSupportedError(
-                "Model.save(training=False) writes a static program, which is not done here"
-            )
+            jit = importlib.import_module("freshpot.paddle.jit")
+            jit.save(self.network, path, self._inputs or None, who="Model.save")
+            return
         save(self.network.state_dict(), path + ".pdparams")
         if self._optimizer is not None:
             save(self._optimizer.state_dict(), path + ".pdopt")

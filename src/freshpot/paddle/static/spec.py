@@ -1,10 +1,9 @@
-"""``paddle.static``: what programs of the dynamic mode use of it."""
+"""InputSpec: what is said of an input."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
-from freshpot.paddle._missing import missing
 from freshpot.paddle._state import _BY_TORCH, to_dtype
 from freshpot.paddle._tensor import Tensor
 
@@ -36,7 +35,3 @@ class InputSpec:
             f"InputSpec(shape={self.shape}, dtype={self.dtype}, name={self.name}, "
             f"stop_gradient={self.stop_gradient})"
         )
-
-
-def __getattr__(name: str) -> NoReturn:
-    raise missing("static", name, __all__)

@@ -9,10 +9,8 @@ import torch
 from freshpot.engine import Plan, Workspace
 from freshpot.engine.prediction import PredictionPlan
 from freshpot.errors import KernelError, MissingBlobError, ShapeError
-from freshpot.native import pace
-from freshpot.native.machine import lanes
 from freshpot.net import Net, Op
-from freshpot.ops.convolution import _for_inference, _packed
+from freshpot.ops.convolution import _packed
 from freshpot.ops.exposure import exposed, give_away, hand_out
 
 
@@ -195,64 +193,6 @@ def test_same_values_from_fewer_operators(case: str, packed: bool, monkeypatch: 
         plan.run()
         close(ws.get(ops[-1].outputs[0]), wanted)
         assert torch.equal(ws.get("X"), before)
-
-
-MAX_POOLS = {
-    "caffe2": Op("MaxPool", ["P"], ["Y"], {"kernel": 3, "stride": 2}),
-    "caffe2 padded": Op("MaxPool", ["P"], ["Y"], {"kernel": 3, "stride": 2, "pad": 1}),
-    "caffe2 as caffe": Op("MaxPool", ["P"], ["Y"], {"kernel": 3, "stride": 2, "legacy_pad": 3}),
-    "caffe2 global": Op("MaxPool", ["P"], ["Y"], {"global_pooling": 1}),
-    "caffe": Op("CaffeMaxPool", ["P"], ["Y"], {"kernels": [3, 2], "strides": [2, 3], "pads": [1, 0]}),
-    "caffe, a window over the edge": Op("CaffeMaxPool", ["P"], ["Y"], {"kernels": [2, 2], "strides": [5, 5]}),
-    "caffe, empty windows": Op(
-        "CaffeMaxPool", ["P"], ["Y"], {"kernels": [1, 1], "strides": [7, 9], "round_up": 1}
-    ),
-}
-
-
-@pytest.mark.parametrize("case", MAX_POOLS)
-def test_max_pooling_of_channels_last_images(case: str, machine_code: None) -> None:
-    ws = workspace()
-    image = torch.randn(2, 21, 9, 8).to(memory_format=torch.channels_last)
-    ws.create("P").value = image
-    wanted = plainly([MAX_POOLS[case]], ws)
-    plan = plan_of([MAX_POOLS[case]], ws)
-    for _ in range(6):
-        plan.run()
-        np.testing.assert_array_equal(ws.get("Y").numpy(), wanted)
-
-
-WINDOWS = [(3, 1, 1, 14), (3, 2, 1, 9), (1, 1, 0, 7), (1, 2, 0, 8), (5, 3, 2, 31), (2, 1, 0, 5), (3, 1, 2, 3)]
-
-
-@pytest.mark.parametrize("channels", [(3, 16), (8, 40), (5, 33), (4, 7)])
-@pytest.mark.parametrize(("kernel", "stride", "pad", "size"), WINDOWS)
-def test_machine_code_for_convolutions(
-    kernel: int, stride: int, pad: int, size: int, channels: tuple[int, int], machine_code: None
-) -> None:
-    rng, (C, K) = np.random.default_rng(0), channels
-    ws = Workspace()
-    ws.feed("X", rng.standard_normal((2, C, size, size + 1)).astype(np.float32))
-    ws.feed("W", rng.standard_normal((K, C, kernel, kernel)).astype(np.float32))
-    ws.feed("b", rng.standard_normal(K).astype(np.float32))
-    conv = Op("Conv", ["X", "W", "b"], ["c"], {"kernel": kernel, "stride": stride, "pad": pad})
-    ws.feed("R", rng.standard_normal(plainly([conv], ws).shape).astype(np.float32))
-    bare = Op("Conv", ["X", "W"], ["c"], dict(conv.args))
-    total = [conv, Op("Sum", ["c", "R"], ["s"]), Op("Relu", ["s"], ["s"])]
-    for ops in ([bare], [conv, Op("Relu", ["c"], ["c"])], total):
-        wanted, plan = plainly(ops, ws), plan_of(ops, ws)
-        for _ in range(6):
-            plan.run()
-            close(ws.get(ops[-1].outputs[0]), wanted)
-
-
-@pytest.fixture
-def machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Machine code is made at once, and taken."""
-    if not lanes():
-        pytest.skip("there is no machine code here")
-    monkeypatch.setattr(pace, "is_time", lambda: True)
-    monkeypatch.setattr(_for_inference, "choose", lambda job, ways: "native")
 
 
 RESIDUAL = CASES["residual"][0]

@@ -118,12 +118,20 @@ class Blob:
 class Deferred:
     """A value that is computed when somebody looks at it: a kernel and what it is called with.
 
-    What it is called with must not change until then, so whoever defers gives copies of what might.
+    What it is called with must not change until then, so whoever defers gives copies of what might. ``like``: a
+    tensor of the value's shape and type, for those who ask for nothing else.
     """
 
-    __slots__ = ("_inputs", "_kernel", "_output")
+    __slots__ = ("_inputs", "_kernel", "_output", "like")
 
-    def __init__(self, kernel: Callable[..., Any], output: int, inputs: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        kernel: Callable[..., Any],
+        output: int,
+        inputs: tuple[Any, ...],
+        like: torch.Tensor | None = None,
+    ) -> None:
+        self.like = like
         self._kernel = kernel
         self._output = output
         self._inputs = inputs
@@ -152,6 +160,11 @@ class LazyBlob(Blob):
     @value.setter
     def value(self, new: Any) -> None:
         self._memory = new
+
+    @property
+    def peek(self) -> Any:
+        found = self._memory
+        return found.like if isinstance(found, Deferred) and found.like is not None else self.value
 
     @property
     def empty(self) -> bool:

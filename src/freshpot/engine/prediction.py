@@ -17,11 +17,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias, cast
 
 import torch
 
 from freshpot.engine.blob import EMPTY, Blob
+from freshpot.engine.blocked.choice import Blocked
 from freshpot.engine.passes import optimize
 from freshpot.engine.passes.graph import Graph, Node, Value
 from freshpot.engine.plan import Plan
@@ -33,6 +34,9 @@ from freshpot.ops.dtypes import describe
 
 #: combinations of input shapes that are remembered as checked
 _MOST_SHAPES = 64
+
+#: types and shapes of what a net reads from outside
+Signature: TypeAlias = tuple[Any, ...]
 
 
 class PredictionPlan:
@@ -73,7 +77,9 @@ class PredictionPlan:
         self._flat: Callable[[], None] | None = None
         self._made_at = self._epochs(lambda ws: ws.layout_epoch)
         self._checked_at: tuple[int, ...] | None = None
-        self._checked: set[tuple[Any, ...]] = set()
+        self._checked: dict[Signature, Blocked] = {}
+        self._nets: list[Blocked] = []
+        self._now: Blocked | None = None
 
     def _rewritten(self) -> Graph | None:
         wish = os.environ.get("FRESHPOT_FUSE", "1")
@@ -115,17 +121,23 @@ class PredictionPlan:
         now = self._epochs(lambda ws: ws.epoch)
         if now != self._checked_at and not self._known_shapes(self._graph):
             self._run_checked(self._graph)
-        else:
-            flat = self._flat or self._write_flat(self._graph)
-            try:
-                flat()
-            except Exception as error:
-                self._raise(self._failed(self._graph, error), error)
+        elif self._now is None or not self._now.run(self._run_flat):
+            self._run_flat()
         self._checked_at = now
+
+    def _run_flat(self) -> None:
+        """Run it operator by operator."""
+        graph = cast(Graph, self._graph)
+        flat = self._flat or self._write_flat(graph)
+        try:
+            flat()
+        except Exception as error:
+            self._raise(self._failed(graph, error), error)
 
     def _known_shapes(self, graph: Graph) -> bool:
         """True if the net was checked with inputs of these types and shapes before."""
-        return _signature(graph) in self._checked
+        self._now = self._checked.get(_signature(graph))
+        return self._now is not None
 
     def _run_checked(self, graph: Graph) -> None:
         values: dict[Value, Any] = {}
@@ -145,7 +157,7 @@ class PredictionPlan:
                 cell.value = made
         if len(self._checked) >= _MOST_SHAPES:
             self._checked.clear()
-        self._checked.add(signature)
+        self._now = self._checked[signature] = Blocked(graph, values, self._nets)
 
     def _write_flat(self, graph: Graph) -> Callable[[], None]:
         self._flat = _Writer(graph).write()
@@ -196,7 +208,7 @@ def _outside(graph: Graph) -> Iterator[Blob]:
                 yield value.source
 
 
-def _signature(graph: Graph) -> tuple[Any, ...]:
+def _signature(graph: Graph) -> Signature:
     """Types and shapes of what the net reads from outside."""
     return tuple(
         (value.dtype, value.device, tuple(value.shape))

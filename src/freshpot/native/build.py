@@ -20,8 +20,13 @@ Value: TypeAlias = Any
 
 _VOID, _I32, _I64, _F32 = ir.VoidType(), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _POINTER = ir.PointerType()
+_ASKS, _KERNEL = ir.FunctionType(_I32, []), ir.FunctionType(_VOID, [_POINTER])
 #: entries of the table before the arrays' addresses
 HEADER = 2
+#: vectors of so many numbers are those of x86
+_X86_LANES = 8
+#: looks at a counter between two rests
+_SPINS = 4096
 
 
 class Kernel:
@@ -73,7 +78,19 @@ class Kernel:
         """a * b."""
         return self._builder.mul(self.integer(a), self.integer(b))
 
-    def divmod(self, a: Value, b: int) -> tuple[Value, Value]:
+    def less(self, a: int | Value, b: int | Value) -> Value:
+        """Whether a < b."""
+        return self._builder.icmp_signed("<", self.integer(a), self.integer(b))
+
+    def same(self, a: int | Value, b: int | Value) -> Value:
+        """Whether a == b."""
+        return self._builder.icmp_signed("==", self.integer(a), self.integer(b))
+
+    def differs(self, a: int | Value, b: int | Value) -> Value:
+        """Whether a != b."""
+        return self._builder.icmp_signed("!=", self.integer(a), self.integer(b))
+
+    def divmod(self, a: Value, b: int | Value) -> tuple[Value, Value]:
         """Quotient and remainder of numbers that are not negative."""
         divisor = self.integer(b)
         return self._builder.udiv(a, divisor), self._builder.urem(a, divisor)
@@ -114,19 +131,69 @@ class Kernel:
             yield
 
     @contextmanager
-    def tasks(self, count: int) -> Iterator[Value]:
-        """The body is run for each number below ``count``; threads share them in equal, adjoining runs."""
+    def when(self, condition: Value) -> Iterator[None]:
+        """``if condition``: what is written inside."""
+        with self._builder.if_then(condition):
+            yield
+
+    def threads(self) -> tuple[Value, Value]:
+        """Which thread this is, of how many."""
         b = self._builder
         table = self._function.args[0]
         thread, threads = b.alloca(_I64), b.alloca(_I64)
         b.store(self.integer(0), thread)
         b.store(self.integer(1), threads)
-        asks = ir.FunctionType(_I32, [])
         for place, slot in ((0, thread), (1, threads)):
             address = self._entry_of_table(table, place)
             with b.if_then(b.icmp_signed("!=", b.ptrtoint(address, _I64), self.integer(0))):
-                b.store(b.zext(b.call(_typed(address, asks), []), _I64), slot)
-        me, all_of_them = b.load(thread, typ=_I64), b.load(threads, typ=_I64)
+                b.store(b.zext(b.call(_typed(address, _ASKS), []), _I64), slot)
+        return b.load(thread, typ=_I64), b.load(threads, typ=_I64)
+
+    def invoke(self, function: Value, table: Value) -> None:
+        """Call another kernel, at an address that is known when the code runs."""
+        self._builder.call(_typed(function, _KERNEL), [table])
+
+    def load_address(self, address: Value, offset: int | Value) -> Value:
+        """The address that stands ``offset`` addresses further."""
+        place = self._builder.gep(address, [self.integer(offset)], source_etype=_POINTER)
+        return self._builder.load(place, typ=_POINTER)
+
+    def meet(self, counter: Value, wanted: Value, rest: Value) -> None:
+        """Count one up in memory that threads share, and wait until it stands at ``wanted`` at least.
+
+        ``rest``: a C function without arguments that lets other threads work, called now and then.
+        """
+        b = self._builder
+        b.atomic_rmw("add", counter, self.integer(1), "seq_cst")
+        before = b.block
+        head, more, idle, again, after = (
+            self._function.append_basic_block(w) for w in ("meet", "more", "idle", "again", "met")
+        )
+        b.branch(head)
+        b.position_at_end(head)
+        turns = b.phi(_I64)
+        turns.add_incoming(self.integer(0), before)
+        arrived = b.load_atomic(counter, "acquire", 8, typ=_I64)
+        b.cbranch(b.icmp_signed("<", arrived, wanted), more, after)
+        b.position_at_end(more)
+        if self.lanes >= _X86_LANES:
+            pause = ir.Function(self.module, ir.FunctionType(_VOID, []), "llvm.x86.sse2.pause")
+            b.call(pause, [])
+        next_turn = b.add(turns, self.integer(1))
+        b.cbranch(b.icmp_signed("==", b.urem(next_turn, self.integer(_SPINS)), self.integer(0)), idle, again)
+        b.position_at_end(idle)
+        b.call(_typed(rest, _ASKS), [])
+        b.branch(again)
+        b.position_at_end(again)
+        turns.add_incoming(next_turn, again)
+        b.branch(head)
+        b.position_at_end(after)
+
+    @contextmanager
+    def tasks(self, count: int | Value) -> Iterator[Value]:
+        """The body is run for each number below ``count``; threads share them in equal, adjoining runs."""
+        b = self._builder
+        me, all_of_them = self.threads()
         start = b.udiv(b.mul(me, self.integer(count)), all_of_them)
         stop = b.udiv(b.mul(b.add(me, self.integer(1)), self.integer(count)), all_of_them)
         with self.loop(start, stop) as task:
@@ -140,6 +207,16 @@ class Kernel:
     def array(self, number: int) -> Value:
         """The address of array ``number``."""
         return self._entry_of_table(self._function.args[0], HEADER + number)
+
+    def number(self, place: int) -> Value:
+        """The integer that stands in the table in the place of array ``place``."""
+        address = self._builder.gep(self._function.args[0], [self.integer(HEADER + place)], source_etype=_I64)
+        return self._builder.load(address, typ=_I64)
+
+    def load_number(self, address: Value, offset: int | Value) -> Value:
+        """The integer ``offset`` int64 numbers further."""
+        place = self._builder.gep(address, [self.integer(offset)], source_etype=_I64)
+        return self._builder.load(place, typ=_I64)
 
     def at(self, address: Value, offset: int | Value) -> Value:
         """The address ``offset`` floats further."""

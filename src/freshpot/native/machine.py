@@ -58,6 +58,9 @@ def _features() -> dict[str, bool]:
 class Code:
     """Compiled functions: keeps them in memory as long as it lives."""
 
+    #: how many were compiled by this process, rather than found in the cache folder
+    made = 0
+
     def __init__(self, name: str, text: str) -> None:
         import llvmlite.binding as llvm
 
@@ -87,6 +90,7 @@ def _object(path: Path, text: str, machine: object) -> bytes:
     if digest and hashlib.sha256(made).hexdigest().encode() == digest:
         return made
     made = _compile(text, machine)
+    Code.made += 1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, hashlib.sha256(made).hexdigest().encode() + b"\n" + made)

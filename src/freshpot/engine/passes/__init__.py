@@ -16,7 +16,6 @@ from freshpot.engine.passes.convolutions import (
 from freshpot.engine.passes.graph import Graph
 from freshpot.engine.passes.identities import drop_identities
 from freshpot.engine.passes.normalizations import fold_normalizations
-from freshpot.engine.passes.poolings import pool_pixels
 
 Pass = Callable[[Graph], None]
 
@@ -27,7 +26,6 @@ PASSES: tuple[Pass, ...] = (
     add_in_convolutions,
     rectify_in_convolutions,
     pack_convolutions,
-    pool_pixels,
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_tensor
@@ -10,7 +12,7 @@ from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import ANY_PAIR
 from freshpot.ops._window import channels_last
 from freshpot.ops.convolution import _packed
-from freshpot.ops.convolution._for_inference import Choices, Weights
+from freshpot.ops.convolution._for_inference import Way, Weights
 from freshpot.ops.convolution.conv import Convolution
 from freshpot.ops.normalization._affine import PARAMETERS, affine
 from freshpot.ops.remade import Remade
@@ -48,9 +50,9 @@ class FusedConv(Convolution):
         self._remade = Remade(self._fold)
         self._windows: dict[torch.Size, tuple[list[int], list[int] | None]] = {}
         relu, total = self.activation == "relu", bool(self.sum)
-        self._choices = Choices(self.strides, self.dilations, self.group, relu, total)
+        self._way = Way(self.strides, self.dilations, self.group, relu, total)
         #: how many of the inputs from W on make the weight
-        self._count = self.num_inputs - 1 - self.sum
+        self.count = self.num_inputs - 1 - self.sum
 
     def check(self, X: Tensor, W: Tensor, *others: Tensor) -> None:
         bias = others[0] if self.bias else None
@@ -77,6 +79,11 @@ class FusedConv(Convolution):
         on_cpu = W.device.type == "cpu" and W.dim() == 4 and W.numel() > 0
         return Weights(filters, b, packable=on_cpu and _packed.available())
 
+    def weights(self, parameters: Sequence[Tensor]) -> Weights:
+        """What the parameters (W and all up to the other summand) amount to; the same object until they change."""
+        found: Weights = self._remade.of(parameters)
+        return found
+
     def kernel(self, X: Tensor, W: Tensor, *others: Tensor) -> Tensor:
         return self._run(False, X, W, *others)
 
@@ -92,7 +99,7 @@ class FusedConv(Convolution):
         padding, margins = window
         if margins:
             images = pad_tensor(images, margins)
-        parameters = others[: self._count]
-        weights = self._fold(*parameters) if X.is_meta else self._remade.of(parameters)
+        parameters = others[: self.count]
+        weights = self._fold(*parameters) if X.is_meta else self.weights(parameters)
         other = channels_last(self.channels_second(others[-1])) if self.sum else None
-        return self.in_order(weights.run(self._choices, channels_last(images), other, padding, overwrite))
+        return self.in_order(weights.run(self._way, channels_last(images), other, padding, overwrite))

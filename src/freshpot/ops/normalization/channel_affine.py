@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -46,8 +48,13 @@ class ChannelAffine(Operator):
         factor, addend = affine(self.norms, self.eps, parameters)
         return factor.float(), addend.float()
 
+    def folded(self, parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Factor and addend; the same object until the parameters change."""
+        found: tuple[Tensor, Tensor] = self._folded.of(parameters)
+        return found
+
     def _spread(self, X: Tensor, parameters: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        factor, addend = self._fold(*parameters) if X.is_meta else self._folded.of(parameters)
+        factor, addend = self._fold(*parameters) if X.is_meta else self.folded(parameters)
         if self.order == "NHWC":
             return factor, addend
         shape = (1, -1, *(1,) * (X.dim() - 2))

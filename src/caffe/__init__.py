@@ -3,31 +3,34 @@
 ``import caffe`` gives the names that BVLC Caffe's own package gave: nets, solvers, NetSpec, io.
 """
 
-from caffe import _log, _mode, _random, io
-from caffe._mode import (
-    set_device,
-    set_mode_cpu,
-    set_mode_gpu,
-    set_multiprocess,
-    set_solver_count,
-    set_solver_rank,
-)
-from caffe._net.layer import layer_types as _layer_types
-from caffe._solver.solver import (
-    AdaDeltaSolver,
-    AdaGradSolver,
-    AdamSolver,
-    NesterovSolver,
-    RMSPropSolver,
-    SGDSolver,
-    get_solver,
-)
-from caffe.classifier import Classifier
-from caffe.detector import Detector
-from caffe.net_spec import NetSpec, layers, params, to_proto
-from caffe.proto.caffe_pb2 import TEST, TRAIN
-from caffe.pycaffe import NCCL, Layer, Net, Timer
-from caffe.pycaffe import StringVec as _StringVec
+from freshpot._loading import no_garbage as _no_garbage
+
+with _no_garbage():
+    from caffe import _log, _mode, _random, io
+    from caffe._mode import (
+        set_device,
+        set_mode_cpu,
+        set_mode_gpu,
+        set_multiprocess,
+        set_solver_count,
+        set_solver_rank,
+    )
+    from caffe._net.layer import layer_types as _layer_types
+    from caffe._solver.solver import (
+        AdaDeltaSolver,
+        AdaGradSolver,
+        AdamSolver,
+        NesterovSolver,
+        RMSPropSolver,
+        SGDSolver,
+        get_solver,
+    )
+    from caffe.classifier import Classifier
+    from caffe.detector import Detector
+    from caffe.net_spec import NetSpec, layers, params, to_proto
+    from caffe.proto.caffe_pb2 import TEST, TRAIN
+    from caffe.pycaffe import NCCL, Layer, Net, Timer
+    from caffe.pycaffe import StringVec as _StringVec
 
 __version__ = "1.0.0"
 

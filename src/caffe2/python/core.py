@@ -8,63 +8,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import caffe2.python._import_c_extension as C
-from caffe2.python import scope, utils, workspace
-from caffe2.python._core import registry
-from caffe2.python._core.blobs import (
-    BlobReference,
-    GradientSlice,
-    ScopedBlobReference,
-    ScopedName,
-    output_to_list,
-)
-from caffe2.python._core.blobs import rectify as _RectifyInputOutput
-from caffe2.python._core.cloning import clone_and_bind_net
-from caffe2.python._core.cross_device import (
-    InjectCrossDeviceCopies,
-    InjectDeviceCopiesAmongNets,
-    InjectDeviceCopiesAmongNetsWithoutB2D,
-    RemapEntry,
-    copy_func_between_devices,
-    update_placeholder_op_output,
-)
-from caffe2.python._core.devices import (
-    DataType,
-    DeviceOption,
-    InferBlobDevices,
-    InferOpBlobDevices,
-    InferOpBlobDevicesAsDict,
-    InferOpDeviceAsBlobDevices,
-    IsGPUDeviceType,
-    device_equal,
-    device_option_equal,
-)
-from caffe2.python._core.gradients import IR, GetIndexFromGradientList, GradientRegistry
-from caffe2.python._core.net import Net
-from caffe2.python._core.operators import CreateOperator, CreatePythonOperator
-from caffe2.python._core.remap import (
-    DEFAULT_REMAP_FUNCS,
-    control_op_remap,
-    recurrent_network_op_remap,
-    remap_input,
-    remap_proto,
-)
-from caffe2.python._core.ssa import (
-    get_op_ids_in_path,
-    get_output_producers,
-    get_ssa,
-    get_undefined_blobs,
-    validate_ssa,
-)
-from caffe2.python._core.steps import (
-    ExecutionStep,
-    Plan,
-    add_nets_in_order,
-    execution_step,
-    get_net_name,
-    scoped_execution_step,
-    to_execution_step,
-)
+from freshpot._loading import no_garbage as _no_garbage
+
+with _no_garbage():
+    import caffe2.python._import_c_extension as C
+    from caffe2.python import scope, utils, workspace
+    from caffe2.python._core import registry
+    from caffe2.python._core.blobs import (
+        BlobReference,
+        GradientSlice,
+        ScopedBlobReference,
+        ScopedName,
+        output_to_list,
+    )
+    from caffe2.python._core.blobs import rectify as _RectifyInputOutput
+    from caffe2.python._core.cloning import clone_and_bind_net
+    from caffe2.python._core.cross_device import (
+        InjectCrossDeviceCopies,
+        InjectDeviceCopiesAmongNets,
+        InjectDeviceCopiesAmongNetsWithoutB2D,
+        RemapEntry,
+        copy_func_between_devices,
+        update_placeholder_op_output,
+    )
+    from caffe2.python._core.devices import (
+        DataType,
+        DeviceOption,
+        InferBlobDevices,
+        InferOpBlobDevices,
+        InferOpBlobDevicesAsDict,
+        InferOpDeviceAsBlobDevices,
+        IsGPUDeviceType,
+        device_equal,
+        device_option_equal,
+    )
+    from caffe2.python._core.gradients import IR, GetIndexFromGradientList, GradientRegistry
+    from caffe2.python._core.net import Net
+    from caffe2.python._core.operators import CreateOperator, CreatePythonOperator
+    from caffe2.python._core.remap import (
+        DEFAULT_REMAP_FUNCS,
+        control_op_remap,
+        recurrent_network_op_remap,
+        remap_input,
+        remap_proto,
+    )
+    from caffe2.python._core.ssa import (
+        get_op_ids_in_path,
+        get_output_producers,
+        get_ssa,
+        get_undefined_blobs,
+        validate_ssa,
+    )
+    from caffe2.python._core.steps import (
+        ExecutionStep,
+        Plan,
+        add_nets_in_order,
+        execution_step,
+        get_net_name,
+        scoped_execution_step,
+        to_execution_step,
+    )
 
 __all__ = [
     "DEFAULT_REMAP_FUNCS",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections.abc
 import copy
 import functools
-import pdb
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -274,6 +273,8 @@ class DebugMode:
             print(
                 f"{sys.exc_info()[1]}\nThe debugger starts here: 'bt' shows the stack, 'help' the commands."
             )
+            import pdb  # costs more than the rest of this module
+
             pdb.post_mortem()
             sys.exit(1)
 

@@ -12,28 +12,31 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import Message
 
-import caffe2.python._import_c_extension as C
-from caffe2.proto import caffe2_pb2
-from caffe2.python import scope
-from caffe2.python._core.tracebacks import operator_tracebacks
-from caffe2.python._errors import require
-from caffe2.python._workspace import nets as _nets
-from caffe2.python._workspace import run_plan as _run_plan
-from caffe2.python._workspace import shapes, state, values
-from caffe2.python._workspace.cpp import Predictor, Workspace
-from caffe2.python._workspace.immediate import (
-    FeedImmediate,
-    FetchImmediate,
-    ImmediateBlobs,
-    IsImmediate,
-    RunOperatorImmediate,
-    StartImmediate,
-    StopImmediate,
-    WorkspaceGuard,
-)
-from freshpot.errors import DTypeError, NotSupportedError
-from freshpot.formats import protobuf
-from freshpot.formats.blob_proto import Int8Tensor
+from freshpot._loading import no_garbage as _no_garbage
+
+with _no_garbage():
+    import caffe2.python._import_c_extension as C
+    from caffe2.proto import caffe2_pb2
+    from caffe2.python import scope
+    from caffe2.python._core.tracebacks import operator_tracebacks
+    from caffe2.python._errors import require
+    from caffe2.python._workspace import nets as _nets
+    from caffe2.python._workspace import run_plan as _run_plan
+    from caffe2.python._workspace import shapes, state, values
+    from caffe2.python._workspace.cpp import Predictor, Workspace
+    from caffe2.python._workspace.immediate import (
+        FeedImmediate,
+        FetchImmediate,
+        ImmediateBlobs,
+        IsImmediate,
+        RunOperatorImmediate,
+        StartImmediate,
+        StopImmediate,
+        WorkspaceGuard,
+    )
+    from freshpot.errors import DTypeError, NotSupportedError
+    from freshpot.formats import protobuf
+    from freshpot.formats.blob_proto import Int8Tensor
 
 __all__ = [
     "BenchmarkNet",

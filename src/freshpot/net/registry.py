@@ -6,15 +6,13 @@ Nothing is imported until the first question, so `import freshpot.net` stays lig
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import importlib
 import pkgutil
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from freshpot._loading import no_garbage
 from freshpot.errors import UnknownOperatorError, near_matches
 
 if TYPE_CHECKING:
@@ -42,22 +40,10 @@ def load() -> None:
         if _loaded:
             return
         package = importlib.import_module("freshpot.ops")  # by name: found from here, not needed here
-        with _no_garbage():
+        with no_garbage():
             for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
                 importlib.import_module(module.name)
         _loaded = True
-
-
-@contextlib.contextmanager
-def _no_garbage() -> Iterator[None]:
-    """No garbage collection inside: what is loaded stays, and a look at all objects takes as long as loading."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def find(type_name: str) -> type[Operator] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -54,8 +55,15 @@ def _process(program: str) -> float:
 
 
 def _run(program: str) -> str:
+    # a program starts from compiled files, as torch does, unless it is the very first
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
     )
     if done.returncode:
         raise DataError(f"python -c {program.splitlines()[-1]!r} failed: {last_words(done.stderr)}")

@@ -1,0 +1,52 @@
+"""What a program need not have at its start is not imported: facts about imports, not times."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+#: packages that some programs need, and only when they get there
+LATER = [
+    "IPython", "PIL", "asyncio", "cv2", "fissix", "h5py", "http", "lmdb", "llvmlite", "matplotlib", "numpy.testing",
+    "onnx", "onnxruntime", "pandas", "pdb", "plyvel", "requests", "scipy", "skimage", "sqlite3", "torchvision", "tqdm",
+    "unittest", "urllib3", "xml",
+]  # fmt: skip
+PAIRED = ["caffe", "caffe2.python.core", "caffe2.python.workspace", "caffe2.python.model_helper"]
+
+PROGRAM = """
+import gc, json, sys
+import torch
+before = set(sys.modules)
+full = []
+gc.callbacks.append(lambda phase, info: full.append(phase) if info["generation"] == 2 else None)
+import {module}
+print(json.dumps([sorted(set(sys.modules) - before), len(full)]))
+"""
+
+
+def imported(module: str) -> tuple[list[str], int]:
+    """What comes with a module beyond what torch has brought, and how many full collections began or ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(module=module)], capture_output=True, text=True, check=True
+    )
+    names, collections = json.loads(done.stdout)
+    return names, collections
+
+
+@pytest.mark.parametrize("module", PAIRED)
+def test_heavy_packages_come_later(module: str) -> None:
+    names, _ = imported(module)
+    assert module in names
+    early = [name for name in names if any(f"{name}.".startswith(f"{heavy}.") for heavy in LATER)]
+    assert not early, f"import {module} brings {', '.join(early)}"
+    operators = [name for name in names if name.startswith("freshpot.ops.") and name.count(".") == 3]
+    assert len(operators) < 10, "the operators are loaded when a net is made"
+
+
+@pytest.mark.parametrize("module", PAIRED[:3])
+def test_no_full_collection_while_loading(module: str) -> None:
+    _, collections = imported(module)
+    assert collections == 0, "gc has looked at every object that torch made"

@@ -37,12 +37,59 @@ class Traffic:
     downloads: int = 0
     #: single numbers that were read: `item()` and its like
     reads: int = 0
+    #: operations that a real GPU's host would wait for: all of the above but copies from pinned memory, and constants
+    waits: int = 0
 
     def reset(self) -> None:
         self.uploads = self.downloads = self.reads = 0
 
+    def upload(self, waits: bool = True) -> None:
+        self.uploads += 1
+        self._wait("a copy to the device", waits)
+
+    def download(self) -> None:
+        self.downloads += 1
+        self._wait("a copy from the device")
+
+    def read(self) -> None:
+        self.reads += 1
+        self._wait("a number is read")
+
+    def constant(self) -> None:
+        """A tensor was made of numbers of the host's."""
+        self._wait("a copy of constants to the device")
+
+    def _wait(self, what: str, waits: bool = True) -> None:
+        self.waits += waits
+        refuse(what)
+
 
 _traffic = Traffic()
+#: what is said of operations that are refused at present: during a capture (`far_graph`)
+_refusal: str | None = None
+
+
+def capturing() -> bool:
+    """True during a capture."""
+    return _refusal is not None
+
+
+def refuse(what: str) -> None:
+    """Raise, during a capture."""
+    if _refusal is not None:
+        raise RuntimeError(f"{_refusal} ({what})")
+
+
+@contextlib.contextmanager
+def refusing(words: str) -> Iterator[None]:
+    """Inside, refuse what waits for the device."""
+    global _refusal
+    _refusal = words
+    try:
+        yield
+    finally:
+        _refusal = None
+
 
 #: operations whose arguments may lie on either side
 _COPIES = {"copy_", "_foreach_copy_"}
@@ -106,13 +153,13 @@ class FarTensor(torch.Tensor):
         name = func.overloadpacket.__name__
         _check(func, name, args, kwargs)
         if func.namespace == "aten" and name == "_local_scalar_dense":
-            _traffic.reads += 1
+            _traffic.read()
         to_cpu = kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cpu"
         if kwargs.get("device") is not None:
             kwargs["device"] = "cpu"
         made = func(*tree_map(_near, args), **tree_map(_near, kwargs))
         if to_cpu:
-            _traffic.downloads += 1
+            _traffic.download()
             return made
         return _results(func, name, args, kwargs, made)
 
@@ -142,9 +189,9 @@ def _check(func: Any, name: str, args: Any, kwargs: Any) -> None:
         return
     if name in _COPIES:
         if isinstance(args[0], FarTensor):
-            _traffic.uploads += 1
+            _traffic.upload()
         else:
-            _traffic.downloads += 1
+            _traffic.download()
         return
     numbers = all(t.dim() == 0 for t in near)
     if numbers and (torch.Tag.pointwise in func.tags or name in _INDEXING):
@@ -186,12 +233,15 @@ class _Calls(TorchFunctionMode):
             if wants_far:
                 del kwargs["device"]
             if func is Tensor.new_tensor:
+                _traffic.constant()
                 return FarTensor(args[0].near.new_tensor(*args[1:], **kwargs))
             with _Numbers():
                 return func(*args, **kwargs)
         if not wants_far:
             return func(*args, **kwargs)
         kwargs["device"] = "cpu"
+        if func in (torch.tensor, torch.as_tensor):
+            _traffic.constant()
         return tree_map(_far, func(*args, **kwargs))
 
 
@@ -228,9 +278,9 @@ def _move(func: Any, args: Any, kwargs: Any) -> Any:
     if device.type == "meta":
         return values.to(device)
     if is_far:
-        _traffic.downloads += 1
+        _traffic.download()
         return values.to(dtype=dtype, copy=True)
-    _traffic.uploads += 1
+    _traffic.upload()
     return FarTensor(values.to(dtype=dtype, copy=True))
 
 

@@ -1,7 +1,7 @@
 """Blobs that keep their memory from run to run.
 
 Owned here: knowing whether anybody else may hold a blob's memory. Who calls it: workspaces (feeding), the
-runs of plans in memory of their own (`static`), doors that copy values out.
+runs of plans in memory of their own (`static`) and of recordings on a GPU (`graph`), doors that copy values out.
 
 Memory may be written again only if nobody relies on what it held. So a `KeptBlob` notices who reads it:
 whoever reads ``value`` may keep the tensor, and from then on the memory is theirs too; the next run or feed
@@ -52,6 +52,46 @@ class KeptBlob(LazyBlob):
         return super().share()
 
 
+class PlayedBlob(KeptBlob):
+    """A blob that holds memory of a recording on a GPU (`graph`), which the next run writes to again.
+
+    So whoever reads ``value`` gets a copy, which the blob holds from then on; and with that, or with any other value,
+    it is a `KeptBlob` again until the recording is played.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:
+        found = self._memory
+        if isinstance(found, torch.Tensor):
+            found = found.clone()
+        self.value = found
+        return found
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        _own_again(self).value = new
+
+    def share(self) -> np.ndarray:
+        return _own_again(self).share()  # of a tensor on a device only copies get out
+
+
+def _own_again(blob: Blob) -> Blob:
+    """The blob, no longer a recording's."""
+    blob.__class__ = KeptBlob
+    return blob
+
+
+def play_into(blob: Blob, value: Any) -> None:
+    """Let a blob hold memory of a recording's."""
+    if isinstance(blob, KeptBlob) or keep(blob):
+        blob.__class__ = PlayedBlob
+        blob._memory, blob._own = value, None
+    else:
+        blob.value = value  # the user sees it: it is a mirror
+
+
 def keep(blob: Blob) -> bool:
     """Make a blob a `KeptBlob`; False if it cannot become one, because the user holds its memory."""
     if isinstance(blob, (KeptBlob, PinnedBlob)):
@@ -69,7 +109,7 @@ def keep(blob: Blob) -> bool:
 
 def glance(blob: Blob) -> Any:
     """What a blob holds, for somebody who copies it and lets go of it before anything runs."""
-    if blob.__class__ is KeptBlob and blob._memory.__class__ is not Deferred:
+    if isinstance(blob, KeptBlob) and blob._memory.__class__ is not Deferred:
         return blob._memory
     return blob.value
 
@@ -96,7 +136,7 @@ def feed_again(blob: Blob, array: np.ndarray) -> bool:
 
 def feed_kept(blob: Blob, tensor: torch.Tensor) -> None:
     """Put a fed CPU tensor, which nobody else holds, into a blob, for `feed_again`."""
-    if blob.__class__ is KeptBlob or (blob.value is EMPTY and keep(blob)):
+    if isinstance(blob, KeptBlob) or (blob.value is EMPTY and keep(blob)):
         blob.value = tensor
         blob._own = tensor.numpy()
     else:

@@ -6,7 +6,7 @@ Binding looks up every blob, builds every operator (arguments parsed and checked
 flat Python function with one line an operator: ``b3.value = k1(b0.value, b2.value)``. Running calls that
 function: no look-ups by name, no argument parsing. Inputs are checked against the operators' declarations
 in a first, slower run, and again whenever the workspace says that shapes may have changed. After some runs
-the plan is bound to memory of its own (`static`), where the operators allow it.
+the plan is bound to memory of its own (`static`), where the operators allow it; on a GPU it becomes a graph (`graph`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
+from freshpot.engine import graph
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
 from freshpot.engine.static import Binding
@@ -163,7 +164,9 @@ class Plan:
     def _seal(self) -> None:
         self._flat: Callable[[], None] | None = None  # written when it is first needed
         self._static: Static | None = None  # in memory of the plan's own, after some runs
-        self._binding = Binding([] if self.workspace.inner else self.steps)
+        near = all(step.operator.device.type == "cpu" for step in self.steps)
+        self._binding = Binding(self.steps if near and not self.workspace.inner else [])
+        self._graph = graph.of_plan(self)
         self._bound_at = self.workspace.layout_epoch
         self._checked_at = -1
 
@@ -200,10 +203,25 @@ class Plan:
             self._run_checked()
             return
         try:
+            if self._graph is not None and self._graph.run():
+                return
             if self._static is None or not self._run_static(self._static):
                 self._run_flat()
         except Exception as error:
             self._raise(self._failed_step(error), error)
+
+    @property
+    def checked(self) -> bool:
+        """True if the inputs' shapes and types are known to fit."""
+        return self._checked_at == self.workspace.epoch
+
+    def run_within(self) -> None:
+        """`run`, as part of a longer graph (`graph.of_plans`): a recording of this plan alone is not wanted."""
+        own, self._graph = self._graph, None
+        try:
+            self.run()
+        finally:
+            self._graph = own
 
     def _run_flat(self) -> None:
         if self._static is None and self._binding.due():
@@ -238,6 +256,14 @@ class Plan:
 
     def _flat_writer(self) -> _FlatWriter:
         return _FlatWriter(self.steps, self.workspace)
+
+    def deferring(self) -> Callable[[Step], Operator | None]:
+        """Tells whether a step's last output is left until somebody looks: what makes the others, or None."""
+        return self._flat_writer().deferring
+
+    def fail(self, step: Step, error: Exception) -> NoReturn:
+        """Raise an error that names the net and the operator, in place of ``error``."""
+        self._raise(step, error)
 
     def _failed_step(self, error: BaseException) -> Step:
         first_lines = {}

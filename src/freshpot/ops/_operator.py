@@ -121,6 +121,9 @@ class Operator:
     own_blobs_only: ClassVar[bool] = False
     #: of an operator with ``run``: True if it changes tensors where they are, and keeps none of them
     changes_in_place: ClassVar[bool] = False
+    #: inputs (by their ports) of one number that may lie on the host while the others are on a device: the kernel
+    #: takes them on the device, too, and then reads no number on the host (`engine.graph`)
+    device_numbers: ClassVar[tuple[str, ...]] = ()
     #: where it comes from: the original's file, a paper
     source: ClassVar[str] = ""
 
@@ -147,6 +150,8 @@ class Operator:
         Callable[[Sequence[Sequence[Tensor]], Sequence[Sequence[Tensor]]], list[Call] | None] | None
     ) = None
     run: Callable[[Workspace, Sequence[Blob], Sequence[Blob]], None] | None = None
+    #: of an operator with ``run``: a kernel that does the same on a device, where it is recorded (`engine.graph`)
+    recorded: Callable[..., Any] | None = None
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

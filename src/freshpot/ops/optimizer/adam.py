@@ -35,8 +35,14 @@ class _Adam:
     def setup(self) -> None:
         self.beta1, self.beta2, self.epsilon = f32(self.beta1), f32(self.beta2), f32(self.epsilon)
 
-    def scales(self, it: Tensor) -> tuple[float, bool]:
-        """Factor of the first moment at this iteration, and whether to divide by the second's root."""
+    def scales(self, it: Tensor) -> tuple[Any, bool]:
+        """Factor of the first moment at this iteration, and whether to divide by the second's root.
+
+        If the iteration lies on a device, so does the factor: nothing waits for it.
+        """
+        if it.device.type != "cpu" and not self.rectified:
+            on_device = it.reshape(()).double() + 1
+            return (1 - self.beta2**on_device).sqrt_().div_(1 - self.beta1**on_device), True
         t = int(it.item()) + 1
         left1, left2 = 1 - self.beta1**t, 1 - self.beta2**t
         if not self.rectified:
@@ -53,7 +59,7 @@ class _Adam:
         m1.mul_(self.beta1).add_(g, alpha=1 - self.beta1)
         m2.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
 
-    def direction(self, m1: Tensor, m2: Tensor, scales: tuple[float, bool]) -> Tensor:
+    def direction(self, m1: Tensor, m2: Tensor, scales: tuple[Any, bool]) -> Tensor:
         """The step for a learning rate of 1."""
         factor, divide = scales
         if not divide:
@@ -73,6 +79,7 @@ class Adam(_Adam, Update):
     outputs = _MADE
     args = _ARGS
     inplace = ((0, 0), (1, 1), (2, 2))
+    device_numbers = ("iter",)
     alike = ("param", "moment_1", "moment_2", "grad")
 
     def kernel_inplace(

@@ -22,6 +22,17 @@ _DELTA = Arg("delta", float, 1e-8, "added to divisors")
 _LARGE = 1 << 15
 
 Group = list[Tensor]
+#: a number of single precision, or a tensor of it on a device
+Rate = float | Tensor
+
+
+def times(rate: Rate, factor: Rate) -> Rate:
+    """The product in single precision; on the device, if one of them is there."""
+    if isinstance(rate, Tensor) and rate.device.type == "cpu":
+        rate = rate.item()
+    if isinstance(rate, Tensor):
+        return (rate.reshape(()).double() * factor).float()
+    return (factor.double() * rate).float() if isinstance(factor, Tensor) else f32(rate * factor)
 
 
 def momentum_of(count: int) -> Any:
@@ -67,6 +78,7 @@ class CaffeUpdate(Operator, abstract=True):
         _DELTA,
     )
     no_gradient = "it updates parameters"
+    device_numbers = ("lr", "iter")
     #: histories that the rule keeps for each parameter
     slots: ClassVar[int] = 1
 
@@ -121,16 +133,15 @@ class CaffeUpdate(Operator, abstract=True):
         n = self.count
         params, grads = blobs[:n], blobs[n : 2 * n]
         norm = self._clip(grads)
-        rate = lr.item()
         self.prepare(it)
         for numbers, mult, decay in self._groups:
             g = [grads[i] for i in numbers]
             p = [params[i] for i in numbers]
             slots = [[blobs[(2 + s) * n + i] for i in numbers] for s in range(self.slots)]
-            self.step(p, g, f32(rate * mult), decay, *slots)
+            self.step(p, g, times(lr, mult), decay, *slots)
         return norm, *blobs
 
-    def step(self, p: Group, g: Group, rate: float, decay: float, *slots: Group) -> None:
+    def step(self, p: Group, g: Group, rate: Rate, decay: float, *slots: Group) -> None:
         """Update parameters that share their factors."""
         if self.iter_size > 1:
             torch._foreach_mul_(g, 1 / self.iter_size)
@@ -144,6 +155,11 @@ class CaffeUpdate(Operator, abstract=True):
         if self.clip_gradients < 0 or not grads:
             return torch.zeros(1, device=self.device)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        if norm.device.type != "cpu":
+            at = norm.double()
+            share = torch.where(at > self.clip_gradients, self.clip_gradients / at, 1.0)
+            torch._foreach_mul_(grads, share.float())
+            return norm.reshape(1)
         found = norm.item()
         if found > self.clip_gradients:
             torch._foreach_mul_(grads, f32(self.clip_gradients / found))
@@ -152,7 +168,7 @@ class CaffeUpdate(Operator, abstract=True):
     def prepare(self, it: Tensor) -> None:
         """Called once a run, before the rule: what depends on the iteration."""
 
-    def rule(self, g: Group, rate: float, *slots: Any) -> None:
+    def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         """Turn gradients into steps, in place, and move the histories."""
         raise NotImplementedError  # every rule defines it
 
@@ -166,7 +182,7 @@ class CaffeSGD(CaffeUpdate):
     Source:   BVLC/caffe src/caffe/solvers/sgd_solver.cpp
     """
 
-    def step(self, p: Group, g: Group, rate: float, decay: float, *slots: Group) -> None:
+    def step(self, p: Group, g: Group, rate: Rate, decay: float, *slots: Group) -> None:
         triples = list(zip(p, g, *slots, strict=True))
         plain = self.iter_size == 1 and (not decay or self.regularization == "L2")
         large = [t for t in triples if plain and _in_one_pass(*t)]
@@ -180,10 +196,14 @@ class CaffeSGD(CaffeUpdate):
             others = [list(group) for group in zip(*triples, strict=True)]
             super().step(others[0], others[1], rate, decay, *others[2:])
 
-    def rule(self, g: Group, rate: float, *slots: Any) -> None:
+    def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         (h,) = slots
         torch._foreach_mul_(h, self.momentum)
-        torch._foreach_add_(h, g, alpha=rate)
+        if isinstance(rate, Tensor):
+            for history, gradient in zip(h, g, strict=True):
+                history.addcmul_(gradient, rate)
+        else:
+            torch._foreach_add_(h, g, alpha=rate)
         torch._foreach_copy_(g, h)
 
 
@@ -194,7 +214,7 @@ class CaffeNesterov(CaffeUpdate):
     Source:   BVLC/caffe src/caffe/solvers/nesterov_solver.cpp
     """
 
-    def rule(self, g: Group, rate: float, *slots: Any) -> None:
+    def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         (h,) = slots
         before = torch._foreach_mul(h, self.momentum)
         torch._foreach_mul_(g, rate)
@@ -211,7 +231,7 @@ class CaffeAdaGrad(CaffeUpdate):
     Source:   BVLC/caffe src/caffe/solvers/adagrad_solver.cpp
     """
 
-    def rule(self, g: Group, rate: float, *slots: Any) -> None:
+    def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         (h,) = slots
         torch._foreach_addcmul_(h, g, g)
         _divide_by_root(g, h, self.delta)
@@ -225,7 +245,7 @@ class CaffeRMSProp(CaffeUpdate):
     Source:   BVLC/caffe src/caffe/solvers/rmsprop_solver.cpp
     """
 
-    def rule(self, g: Group, rate: float, *slots: Any) -> None:
+    def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         (h,) = slots
         torch._foreach_mul_(h, self.rms_decay)
         torch._foreach_addcmul_(h, g, g, f32(1 - self.rms_decay))
@@ -242,7 +262,7 @@ class CaffeAdaDelta(CaffeUpdate):
 
     slots = 2
 
-    def rule(self, g: Group, rate: float, *slots: Any) -> None:
+    def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         h, k = slots
         torch._foreach_mul_(h, self.momentum)
         torch._foreach_addcmul_(h, g, g, 1 - self.momentum)
@@ -265,10 +285,15 @@ class CaffeAdam(CaffeUpdate):
     slots = 2
 
     def prepare(self, it: Tensor) -> None:
-        t = int(it.item()) + 1
-        self._correction = f32(math.sqrt(1 - self.momentum2**t) / (1 - self.momentum**t))
+        self._correction: Rate
+        if it.device.type == "cpu":
+            t = int(it.item()) + 1
+            self._correction = f32(math.sqrt(1 - self.momentum2**t) / (1 - self.momentum**t))
+        else:
+            now = it.reshape(()).double() + 1
+            self._correction = (1 - self.momentum2**now).sqrt_().div_(1 - self.momentum**now).float()
 
-    def rule(self, g: Group, rate: float, *slots: Any) -> None:
+    def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         m, v = slots
         torch._foreach_mul_(m, self.momentum)
         torch._foreach_add_(m, g, alpha=1 - self.momentum)
@@ -276,7 +301,10 @@ class CaffeAdam(CaffeUpdate):
         torch._foreach_addcmul_(v, g, g, 1 - self.momentum2)
         torch._foreach_copy_(g, m)
         _divide_by_root(g, v, self.delta)
-        torch._foreach_mul_(g, rate * self._correction)
+        if isinstance(rate, Tensor) or isinstance(self._correction, Tensor):
+            torch._foreach_mul_(g, times(rate, self._correction))
+        else:
+            torch._foreach_mul_(g, rate * self._correction)
 
 
 def _divide_by_root(g: Group, h: Group, delta: float) -> None:

@@ -44,6 +44,7 @@ class MomentumSGD(Update):
     outputs = _MADE[:2]
     args = (_MOMENTUM, _NESTEROV)
     inplace = ((0, 0), (1, 1))
+    device_numbers = ("lr",)
     alike = ("grad", "moment")
 
     def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor) -> tuple[Tensor, ...]:
@@ -62,6 +63,7 @@ class MomentumSGDUpdate(Update):
     outputs = _MADE
     args = (_MOMENTUM, _NESTEROV)
     inplace = ((0, 0), (1, 1), (3, 2))
+    device_numbers = ("lr",)
     alike = ("grad", "moment", "param")
 
     def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor) -> tuple[Tensor, ...]:
@@ -112,6 +114,7 @@ class FP32MomentumSGDUpdate(Update):
         Arg("weight_decay", float, 0.0, "factor of param that is added to the gradient"),
     )
     inplace = ((0, 0), (1, 1), (3, 2))
+    device_numbers = ("lr",)
     alike = ("grad", "moment", "param")
 
     def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor) -> tuple[Tensor, ...]:

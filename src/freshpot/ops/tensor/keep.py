@@ -37,6 +37,9 @@ class CaffeKeep(Operator):
     def infer(self, *inputs: Tensor) -> Sequence[Tensor]:
         return inputs
 
+    def recorded(self, X: Tensor) -> Tensor:
+        return X  # a mirror does not copy what comes next to where X was
+
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         (source,), (kept,) = inputs, outputs
         kept.value = source.value.clone() if source.pinned else source.value

@@ -136,12 +136,15 @@ def test_training_is_the_cpus(place: Path, far: Traffic, kind: str, text: str) -
     assert same(cpu, gpu)
 
 
-def test_a_step_uploads_the_batch_and_reads_the_loss(place: Path, far: Traffic) -> None:
-    made = solver(place)
-    made.step(1)
+@pytest.mark.parametrize(("display", "reads"), [(0, 0), (1, 3 * 2), (2, 2 * 2)])
+def test_a_step_uploads_the_batch_and_reads_losses_that_are_displayed(
+    place: Path, far: Traffic, display: int, reads: int
+) -> None:
+    made = solver(place, f"display: {display}")
+    made.step(2)
     far.reset()
     made.step(3)
-    assert traffic_of(far) == (2 * 3, 0, 3)
+    assert traffic_of(far) == (2 * 3, reads, 0)
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
@@ -254,7 +257,7 @@ def test_a_kept_view_costs_one_copy_a_call(place: Path, far: Traffic) -> None:
     kept = made.net.blobs["y"].data
     far.reset()
     made.step(3)
-    assert traffic_of(far) == (2 * 3, 1, 3)
+    assert traffic_of(far) == (2 * 3, 1, 0)
     assert np.array_equal(kept, made.net.blobs["y"].data)
 
 

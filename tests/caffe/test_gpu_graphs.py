@@ -40,6 +40,19 @@ layer { name: "accuracy" type: "Accuracy" bottom: "ip2" bottom: "label" top: "ac
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
 """
 
+SMALL = """
+name: "small"
+layer { name: "data" type: "Data" top: "data" top: "label" transform_param { scale: 0.00390625 }
+  data_param { source: "mnist_200_lmdb" batch_size: 8 backend: LMDB } }
+layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1" param { lr_mult: 1 } param { lr_mult: 2 }
+  inner_product_param { num_output: 16 weight_filler { type: "xavier" } } }
+layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
+layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
+"""
+
 
 @pytest.fixture
 def graphs(far: Traffic, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarRecorder]:
@@ -48,7 +61,7 @@ def graphs(far: Traffic, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarRecorde
         assert recorder.lost == 0
 
 
-def solver(place: Path, text: str = "", net: str = LENET) -> Any:
+def solver(place: Path, text: str = "", net: str = SMALL) -> Any:
     (place / "net.prototxt").write_text(net)
     known = {
         "type": '"SGD"',
@@ -96,7 +109,7 @@ def both(
     capsys: pytest.CaptureFixture[str],
     text: str,
     course: Course,
-    net: str = LENET,
+    net: str = SMALL,
 ) -> None:
     """Run it without graphs and with them, and compare all, the log's lines included."""
     monkeypatch.setattr(_log, "level", _log.INFO)
@@ -154,3 +167,15 @@ def test_training_with_graphs_is_training(
 ) -> None:
     both(place, graphs, monkeypatch, capsys, text, steps)
     assert graphs.replays >= 20
+
+
+@pytest.mark.parametrize("text", ["", 'type: "Adam"; base_lr: 0.01; lr_policy: "fixed"', "iter_size: 2"])
+def test_a_convolutional_net(
+    text: str,
+    place: Path,
+    graphs: FarRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both(place, graphs, monkeypatch, capsys, text, lambda made: made.step(16) or [], LENET)
+    assert graphs.replays >= 12

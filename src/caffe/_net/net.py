@@ -14,6 +14,7 @@ from caffe import _log
 from caffe._net import debug, passes
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer, find_type
+from caffe._net.passes import Stretch
 from caffe._net.rules import filter_net
 from caffe._net.site import Site
 from caffe._net.splits import insert_splits
@@ -433,6 +434,23 @@ class CaffeNet:
             self._backwards[start, end, fresh].run()
         finally:
             self.site.finish()
+
+    def passes_as_one(self) -> list[Stretch] | None:
+        """Begin a forward and a (fresh) backward pass over the whole net: data layers run, diffs are there.
+
+        Returns the other stretches of layers, in order, for somebody who runs their plans; None if that cannot be,
+        since somebody is called between layers, or one is Python: then nothing was done.
+        """
+        hooks = (self.before_forward, self.after_forward, self.before_backward, self.after_backward)
+        if self.debug_info or any(hooks):
+            return None
+        last = len(self.layers) - 1
+        forward = self._forwards.setdefault((0, last), passes.Forward(self, 0, last))
+        backward = self._backwards.setdefault((last, 0, True), passes.Backward(self, last, 0, True))
+        backward.follow()
+        if not forward.is_one or not backward.is_one:
+            return None
+        return forward.begin() + backward.begin()
 
     def _backward_singly(self, start: int, end: int) -> None:
         for i in range(start, end - 1, -1):

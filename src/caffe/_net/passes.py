@@ -31,6 +31,7 @@ class Stretch:
     #: the layer that each operator belongs to
     owners: list[int] = field(default_factory=list)
     is_host: bool = False
+    is_backward: bool = False
     plan: Plan | PredictionPlan | None = None
     #: what the layers were like when the plan was made
     key: Any = None
@@ -68,7 +69,7 @@ class Forward:
             try:
                 loss += self._run(stretch)
             except NetError as error:
-                _place(self._net, error, stretch)
+                place_error(self._net, error, stretch)
                 raise
         return loss
 
@@ -76,12 +77,51 @@ class Forward:
         layers = self._net.layers
         if stretch.is_host:
             return layers[stretch.layers[0]].forward()
-        versions = [layers[i].version for i in stretch.layers]
-        if stretch.key != versions:
-            self._bind(stretch, versions)
+        self._follow(stretch)
         if stretch.plan is not None:
             stretch.plan.run()
         return layers[stretch.layers[-1]].loss()
+
+    def _follow(self, stretch: Stretch) -> None:
+        """Have the plan for the layers as they are."""
+        versions = [self._net.layers[i].version for i in stretch.layers]
+        if stretch.key != versions:
+            self._bind(stretch, versions)
+
+    @property
+    def is_one(self) -> bool:
+        """True if only Python layers without bottoms (data) stand before the others, and losses stay as they are."""
+        layers, seen = self._net.layers, False
+        losses: set[int] = set()
+        for stretch in self._stretches:
+            if stretch.is_host:
+                own = [layers[i] for i in stretch.layers]
+                if seen or any(layer.bottoms or any(layer.loss_weights) for layer in own):
+                    return False
+                continue
+            seen = True
+            for i in stretch.layers:
+                if not losses.isdisjoint(id(top) for top in layers[i].tops):
+                    return False
+                pairs = zip(layers[i].tops, layers[i].loss_weights, strict=True)
+                losses |= {id(top) for top, weight in pairs if weight}
+        return seen
+
+    def begin(self) -> list[Stretch]:
+        """Where it `is_one`: run the data layers; the other stretches, up to date, for who runs their plans."""
+        found = []
+        for stretch in self._stretches:
+            try:
+                if stretch.is_host:
+                    self._run(stretch)
+                    continue
+                self._reshape(stretch)
+                self._follow(stretch)
+                found.append(stretch)
+            except NetError as error:
+                place_error(self._net, error, stretch)
+                raise
+        return found
 
     def _reshape(self, stretch: Stretch) -> None:
         """Let layers follow their bottoms' shapes; here it is known which of them refuses."""
@@ -125,6 +165,20 @@ class Backward:
 
     def run(self) -> None:
         """Run."""
+        for stretch in self.begin():
+            try:
+                self._run(stretch)
+            except NetError as error:
+                place_error(self._net, error, stretch)
+                raise
+
+    @property
+    def is_one(self) -> bool:
+        """True if no layer of Python's takes part."""
+        return not any(stretch.is_host for stretch in self._stretches)
+
+    def follow(self) -> None:
+        """Have stretches for the layers as they are."""
         net = self._net
         key = [
             (net.layers[i].version, *net.bottom_needs_backward[i], *net.layers[i].param_propagate_down)
@@ -134,25 +188,26 @@ class Backward:
         if key != self._key:
             self._bind()
             self._key = key
+
+    def begin(self) -> list[Stretch]:
+        """Let there be diffs, zero where they are to be; the stretches, up to date, for who runs their plans."""
+        self.follow()
         for layer in self._layers:
             layer.make_diffs()
         for cell in self._zeros:
             cell.writable.zero_()
         for stretch in self._stretches:
-            try:
-                self._run(stretch)
-            except NetError as error:
-                _place(net, error, stretch)
-                raise
+            if not stretch.is_host and stretch.plan is None:
+                stretch.plan = self._net.bound(stretch.ops)
+        return self._stretches
 
     def _run(self, stretch: Stretch) -> None:
         if stretch.is_host:
             i = stretch.layers[0]
             self._net.layers[i].backward(self._net.bottom_needs_backward[i])
             return
-        if stretch.plan is None:
-            stretch.plan = self._net.bound(stretch.ops)
-        stretch.plan.run()
+        if stretch.plan is not None:
+            stretch.plan.run()
 
     def _bind(self) -> None:
         net = self._net
@@ -164,7 +219,7 @@ class Backward:
             layer = net.layers[i]
             self._layers.append(layer)
             if layer.host_forward is not None:
-                self._stretches.append(Stretch([i], is_host=True))
+                self._stretches.append(Stretch([i], is_host=True, is_backward=True))
                 continue
             first = self._first_writes(layer, written)
             try:
@@ -174,7 +229,7 @@ class Backward:
                 raise
             written.update(_written(layer, ops, first))
             if not self._stretches or self._stretches[-1].is_host:
-                self._stretches.append(Stretch())
+                self._stretches.append(Stretch(is_backward=True))
             self._stretches[-1].add(i, ops)
         self._zeros = self._left_out(written) if self._fresh else []
 
@@ -200,7 +255,7 @@ def _written(layer: Layer, ops: list[Op], first: set[int]) -> set[int]:
     return found
 
 
-def _place(net: CaffeNet, error: NetError, stretch: Stretch) -> None:
+def place_error(net: CaffeNet, error: NetError, stretch: Stretch) -> None:
     """Say which layer of a stretch failed."""
     at = 0 if error.position is None or not stretch.owners else min(error.position, len(stretch.owners) - 1)
     net.at_layer(error, stretch.owners[at] if stretch.owners else stretch.layers[0])

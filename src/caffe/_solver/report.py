@@ -9,12 +9,17 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from caffe import _log
 from caffe._net.net import CaffeNet
 
 if TYPE_CHECKING:
     from caffe._solver.solver import Solver
+    from caffe._solver.whole import Losses
+
+#: losses that are left on the device at most
+_MOST_LATE = 1000
 
 
 class Display:
@@ -28,29 +33,53 @@ class Display:
     def restart(self) -> None:
         """Begin a run of `step`."""
         self._losses: list[float] = []
-        self.smoothed_loss = 0.0
+        self._smoothed = 0.0
+        #: losses that are on the device still, and how many iterations had been done
+        self._late: list[tuple[Losses, int]] = []
         self._started = time.perf_counter()
 
-    def add_loss(self, loss: float, start: int) -> None:
+    @property
+    def smoothed_loss(self) -> float:
+        """The mean of the last losses. Losses that are on the device are read now."""
+        late, self._late = self._late, []
+        if late:
+            numbers = iter(
+                torch.stack([t for losses, _ in late for layer in losses for _, t in layer]).tolist()
+            )
+            for losses, done in late:
+                self._take(sum(sum(weight * next(numbers) for weight, _ in layer) for layer in losses), done)
+        return self._smoothed
+
+    def add_loss(self, loss: float | Losses, start: int) -> None:
         """Take in the loss of an iteration; ``start`` is the iteration that the run began at."""
+        done = self._solver.iter - start
+        if not isinstance(loss, list) or not loss:
+            _ = self.smoothed_loss  # what is late comes first
+            self._take(0.0 if isinstance(loss, list) else loss, done)
+            return
+        self._late.append((loss, done))
+        if len(self._late) >= _MOST_LATE:
+            _ = self.smoothed_loss
+
+    def _take(self, loss: float, done: int) -> None:
         average, count = self._solver._param.average_loss, len(self._losses)
         if count < average:
             self._losses.append(loss)
-            self.smoothed_loss = (self.smoothed_loss * count + loss) / (count + 1)
+            self._smoothed = (self._smoothed * count + loss) / (count + 1)
         else:
-            place = (self._solver.iter - start) % average
-            self.smoothed_loss += (loss - self._losses[place]) / average
+            place = done % average
+            self._smoothed += (loss - self._losses[place]) / average
             self._losses[place] = loss
 
     def iteration(self) -> None:
         """Print speed, loss, and the outputs of the train net."""
-        solver, now = self._solver, time.perf_counter()
+        solver, loss, now = self._solver, self.smoothed_loss, time.perf_counter()
         lapse = now - self._started
         speed = (solver.iter - self._last_shown) / (lapse or 1)
         _log.info(
             "solver.cpp:239",
             f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver._param.display} iters), "
-            f"loss = {self.smoothed_loss:g}",
+            f"loss = {loss:g}",
         )
         self._started, self._last_shown = now, solver.iter
         scores = Scores(solver._train)

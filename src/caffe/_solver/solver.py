@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from caffe import _files, _log, _mode, _random, pycaffe
 from caffe._solver import nets, rates, report, snapshots, whereabouts
 from caffe._solver.update import SLOTS, Update
+from caffe._solver.whole import Losses, Whole
 from freshpot.errors import ArgumentError, near_matches
 
 Callback = Callable[[], None]
@@ -89,6 +90,7 @@ class Solver(pycaffe.instance):
         self._net = pycaffe.Net._of(self._train)
         self._test_nets = NetVec(pycaffe.Net._of(net) for net in self._tests)
         self._update = Update(self._kind, self._train, param)
+        self._whole = Whole(self._train, self._update)
         self._callbacks: list[tuple[Callback, Callback]] = []
         self._watchers: list[Watcher] = []
         self._test_watchers: list[TestWatcher] = []
@@ -172,12 +174,12 @@ class Solver(pycaffe.instance):
             self._call(on_start for on_start, _ in self._callbacks)
             shown = bool(param.display) and self._iter % param.display == 0
             self._train.debug_info = shown and param.debug_info
-            loss = self._passes()
-            self._display.add_loss(loss, start)
+            losses = self._as_one()
+            self._display.add_loss(self._passes() if losses is None else losses, start)
             if shown:
                 self._display.iteration()
             self._call(on_gradients_ready for _, on_gradients_ready in self._callbacks)
-            self.apply_update()
+            self._update_weights(done=losses is not None)
             if not self._go_on():
                 break
 
@@ -197,6 +199,19 @@ class Solver(pycaffe.instance):
             self._train.backward_all(fresh=k == 0 and not self._callbacks)
         return loss / self._param.iter_size
 
+    def _as_one(self) -> Losses | None:
+        """Both passes and the update as one graph, where that can be; the losses, or None if nothing was done."""
+        param = self._param
+        if _mode.place.type == "cpu" or self._callbacks or param.iter_size > 1:
+            return None
+        if param.lr_policy == "multistep" and self._iter in param.stepvalue:
+            return None  # the log says so after the passes
+        try:
+            rate = self._learning_rate()
+        except ArgumentError:
+            return None  # it is refused after the passes
+        return self._whole.run(rate, self._iter)
+
     def _tests_are_due(self) -> bool:
         interval = self._param.test_interval
         return (
@@ -207,10 +222,17 @@ class Solver(pycaffe.instance):
 
     def apply_update(self) -> None:
         """Update the weights from their diffs, as at the end of an iteration."""
+        self._update_weights(done=False)
+
+    def _update_weights(self, done: bool) -> None:
+        """The end of an iteration, whose update may be ``done`` already."""
         rate = self._learning_rate()
         if self._param.display and self._iter % self._param.display == 0:
             _log.info("sgd_solver.cpp:112", f"Iteration {self._iter}, lr = {rate:g}")
-        self._update.run(rate, self._iter)
+        if done:
+            self._update.say_clipped()
+        else:
+            self._update.run(rate, self._iter)
         self._iter += 1
         for watcher in self._watchers:
             watcher(self._iter, self._display.smoothed_loss, rate)

@@ -15,6 +15,7 @@ from caffe import _log
 from caffe._net.blob import DIFF
 from caffe._net.net import CaffeNet
 from freshpot.engine import Plan
+from freshpot.engine.kept import glance
 from freshpot.errors import ArgumentError, ArityError, ShapeError
 from freshpot.net import Op
 
@@ -44,20 +45,30 @@ class Update:
 
     def run(self, rate: float, iteration: int) -> None:
         """Update the parameters; their diffs become the steps."""
-        if not self._names:
+        self._net.follow_mode()
+        plan = self.prepare(rate, iteration)
+        if plan is None:
             return
-        net = self._net
-        net.follow_mode()
-        if self._plan is None or self._plan_device != net.site.device:
-            self._plan, self._plan_device = net.bound([self._op()]), net.site.device
+        try:
+            plan.run()
+        finally:
+            self._net.site.finish()
+        self.say_clipped()
+
+    def prepare(self, rate: float, iteration: int) -> Plan | None:
+        """The update of an iteration, for somebody who runs it; None if there is nothing to update."""
+        if not self._names:
+            return None
+        if self._plan is None or self._plan_device != self._net.site.device:
+            self._plan, self._plan_device = self._net.bound([self._op()]), self._net.site.device
         self._lr.value.fill_(rate)
         self._iter.value.fill_(iteration)
-        try:
-            self._plan.run()
-        finally:
-            net.site.finish()
-        if self._param.clip_gradients >= 0:
-            self._say_clipped(self._norm.value.item(), self._param.clip_gradients)
+        return self._plan
+
+    def say_clipped(self) -> None:
+        """Say in the log if the update clipped the gradients."""
+        if self._names and self._param.clip_gradients >= 0:
+            self._say_clipped(float(glance(self._norm)), self._param.clip_gradients)
 
     def _say_clipped(self, norm: float, limit: float) -> None:
         if norm > limit:

@@ -5,6 +5,7 @@ a net. Inside this package ``import torch`` means PyTorch: imports here are abso
 """
 
 from freshpot.torch._capture import Captured, capture
+from freshpot.torch._exported import FixedBatchWarning
 from freshpot.torch._module import NetModule, module
 
-__all__ = ["Captured", "NetModule", "capture", "module"]
+__all__ = ["Captured", "FixedBatchWarning", "NetModule", "capture", "module"]

@@ -6,14 +6,12 @@ Each ATen operator has a converter, a short function in `_aten/<family>.py`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ShapesCollection
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
@@ -22,6 +20,7 @@ from freshpot.errors import ArityError, NotSupportedError, near_matches
 from freshpot.net import Net
 from freshpot.net.gradient import backward
 from freshpot.net.grads import GradName
+from freshpot.torch._exported import export
 from freshpot.torch._graph import Lowering, converters, matters, name_of
 from freshpot.torch._module import NetModule
 
@@ -88,7 +87,11 @@ class Captured:
 
 
 def capture(
-    module: nn.Module, example_inputs: Sequence[Tensor] | Tensor, name: str | None = None
+    module: nn.Module,
+    example_inputs: Sequence[Tensor] | Tensor,
+    name: str | None = None,
+    *,
+    open_batch: bool | None = None,
 ) -> Captured:
     """A module as a net that the engine runs and trains.
 
@@ -100,15 +103,18 @@ def capture(
         module: any module that torch.export takes, on the CPU or a GPU.
         example_inputs: its arguments, tensors; one tensor stands for itself.
         name: the net's name; the class's by default.
+        open_batch: False fixes the inputs' first sizes, too; True insists that they stay open. None leaves
+            them open if torch.export can, and says so in a `FixedBatchWarning` if it cannot.
 
     Raises:
-        NotSupportedError: ATen operators without a counterpart, all of them named, with near matches.
+        NotSupportedError: ATen operators without a counterpart, all of them named, with near matches; or
+            ``open_batch`` is True and the module must know a first size that is not 1.
     """
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     if isinstance(module, NetModule):
         return _captured_net(module, name)
     name = name or type(module).__name__
-    program = _export(module, inputs)
+    program = export(module, inputs, name, open_batch)
     if _writes_into_views(program.graph):
         program = program.run_decompositions({})
     low = _lower(program, name, module.training)
@@ -173,22 +179,6 @@ def _is_view(node: Node) -> bool:
     return schema is not None and any(
         result.alias_info is not None and not result.alias_info.is_write for result in schema.returns
     )
-
-
-def _export(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
-    """The exported module, first sizes left open where it allows that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        open_sizes = ShapesCollection()
-        for x in inputs:
-            if isinstance(x, Tensor) and x.dim():
-                open_sizes[x] = {0: Dim.AUTO}
-        try:
-            return torch.export.export(
-                module, inputs, dynamic_shapes=open_sizes.dynamic_shapes(module, inputs)
-            )
-        except Exception:  # of any kind: what the module cannot do with open sizes it may do with fixed ones
-            return torch.export.export(module, inputs)
 
 
 def _lower(program: Any, name: str, training: bool) -> Lowering:

@@ -53,7 +53,7 @@ class NetModule(nn.Module):
     dropout and batch normalisation; at first the mode is the one that the net was written for.
 
     Gradients are those of the engine's gradient operators. Under torch.compile and torch.export autograd
-    derives the kernels instead, which differs where a maximum has ties.
+    derives the kernels instead, which differs where a maximum has ties. Under autocast it computes in float32.
     """
 
     def __init__(self, source: Source) -> None:
@@ -137,10 +137,12 @@ class NetModule(nn.Module):
             first = env[blob] if first is None else first
         for blob, _, _ in self._states:  # autograd may keep what is overwritten after the run
             env[blob] = env[blob].clone()
-        calls = self._bind(first.device if first is not None else torch.device("cpu"), self.training)
-        if torch.compiler.is_compiling():
-            for call in calls:
-                call.trace(env)
+        device = first.device if first is not None else torch.device("cpu")
+        calls = self._bind(device, self.training)
+        if torch.is_autocast_enabled(device.type):  # operators are float32's
+            env = {b: v.float() if _is_half(v) else v for b, v in env.items()}
+            with torch.autocast(device.type, enabled=False):
+                self._run(calls, env)
         else:
             self._run(calls, env)
         self._keep_states(env)
@@ -167,6 +169,10 @@ class NetModule(nn.Module):
 
     def _run(self, calls: list[Bound], env: Env) -> None:
         """Run, checking operators' inputs whenever shapes or types are new."""
+        if torch.compiler.is_compiling():
+            for call in calls:
+                call.trace(env)
+            return
         seen = (self.training, *((value.shape, value.dtype, value.device) for value in env.values()))
         check = seen != self._checked
         for call in calls:
@@ -182,3 +188,7 @@ class NetModule(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.net_name}: ({', '.join(self.input_names)}) -> ({', '.join(self.output_names)})"
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)

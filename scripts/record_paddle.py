@@ -1,6 +1,7 @@
 """Run the cases of tests/paddle/cases under the real PaddlePaddle and write down what it gives.
 
     PYTHON scripts/record_paddle.py            PYTHON: a Python with paddlepaddle (recorded with 3.3.1)
+    FLAGS_enable_pir_api=0 PYTHON scripts/record_paddle.py --only static_old     programs as they were until 2.6
     PYTHON scripts/record_paddle.py --check DIR   read the files in DIR, which freshpot wrote, with the real Paddle
     PYTHON scripts/record_paddle.py --programs write inference files (recorded with 2.6.2: 3.x writes another format)
     PYTHON scripts/record_paddle.py --names    write the public names only (recorded with 2.6.2: 3.x adds PyTorch's)
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 import tempfile
 import zipfile
@@ -168,7 +170,13 @@ def main() -> int:
     if arguments.programs:
         write_programs()
         return 0
-    refused = sum(record(t, c) for t, c in replay.tables().items() if arguments.only in ("", t))
+    old = os.environ.get("FLAGS_enable_pir_api") == "0"  # noqa: SIM112
+    wanted = [
+        t
+        for t in replay.tables()
+        if arguments.only == t or (not arguments.only and t.endswith("_old") == old)
+    ]
+    refused = sum(record(t, replay.tables()[t]) for t in wanted)
     if not arguments.only:
         write_files()
     print(f"recorded with paddlepaddle {paddle.__version__}; {refused} refused")

@@ -192,7 +192,10 @@ def evaluate(paddle: Any, text: str) -> Any:
     with paddle.utils.unique_name.guard():
         paddle.seed(1)
         np.random.seed(1)
-        return _evaluate(paddle, text, Namespace(paddle, learning=True))
+        try:
+            return _evaluate(paddle, text, Namespace(paddle, learning=True))
+        finally:
+            paddle.disable_static()
 
 
 def _evaluate(paddle: Any, text: str, names: Namespace) -> Any:

@@ -43,7 +43,6 @@ def half() -> list[Any]:
 
 X = np.ones((2, 3), np.float32)
 REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
-    "static mode": (lambda: paddle.enable_static(), NotSupportedError, "only the dynamic mode"),
     "amp": (lambda: model().prepare(amp_configs="O1"), NotSupportedError, "amp_configs"),
     "multi_precision": (
         lambda: opt.Adam(parameters=half(), multi_precision=True), NotSupportedError, "multi_precision for float16",

@@ -69,21 +69,20 @@ globals()["bool"] = DTYPES["bool"]
 
 
 def disable_static(place: Any = None) -> None:
-    """The dynamic mode: the only one here, and always on."""
+    """The dynamic mode, in which functions run at once. It is on at first."""
+    static.program.disable()
     if place is not None:
         set_device("cpu" if place.is_cpu_place() else f"gpu:{place.device.index or 0}")
 
 
 def enable_static() -> None:
-    """Raises:
-    NotSupportedError: programs written for the static mode are not run.
-    """
-    raise NotSupportedError("paddle.enable_static: only the dynamic mode (disable_static) is done here")
+    """The static mode: functions of what :func:`freshpot.paddle.static.data` gives are written down in a program."""
+    static.program.enable()
 
 
 def in_dynamic_mode() -> Any:
-    """True."""
-    return True
+    """True, unless the static mode is on."""
+    return not static.program.is_static()
 
 
 def install(force: Any = False) -> None:

@@ -21,6 +21,18 @@ __all__ = ["Parameter", "Tensor", "lifted", "to_tensor", "unwrap", "wrap"]
 _numbers = itertools.count()
 
 
+def _later(method: Any) -> Any:
+    """A method of Tensor that is written down where the tensor is symbolic."""
+
+    @functools.wraps(method)
+    def call(self: Tensor, *args: Any, **keywords: Any) -> Any:
+        if recorder is not None and isinstance(self, Symbolic):
+            return recorder(call, (self, *args), keywords)
+        return method(self, *args, **keywords)
+
+    return call
+
+
 class Tensor:
     """An array that remembers how it was computed.
 
@@ -82,6 +94,7 @@ class Tensor:
         return self.data_.numel()
 
     @property
+    @_later
     def T(self) -> Tensor:
         """Axes in reverse order."""
         return wrap(self.data_.permute(*range(self.data_.dim() - 1, -1, -1)))
@@ -158,6 +171,7 @@ class Tensor:
         """Call ``hook`` with the gradient when it is known; what it returns replaces it. ``.remove()`` ends that."""
         return self.data_.register_hook(lambda grad: unwrap(hook(wrap(grad))))
 
+    @_later
     def detach(self) -> Tensor:
         """The same memory, without its history."""
         return wrap(self.data_.detach())
@@ -207,6 +221,7 @@ class Tensor:
         """How many bytes an element takes."""
         return self.data_.element_size()
 
+    @_later
     def astype(self, dtype: Any) -> Tensor:
         """Converted to another element type."""
         return wrap(self.data_.to(to_dtype(dtype)))
@@ -279,6 +294,7 @@ class Tensor:
     def __pos__(self) -> Tensor:
         return self
 
+    @_later
     def __getitem__(self, index: Any) -> Tensor:
         plain = _index(index)
         if _has_negative_step(plain):
@@ -371,12 +387,52 @@ def _wrap_all(value: Any) -> Any:
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
+#: in the static mode: takes a function over Tensors and its arguments, and writes the call down (see static.program)
+recorder: Callable[..., Any] | None = None
+
+
+class Symbolic(Tensor):
+    """A value that is not there yet: functions that are given one are written down instead of being run."""
+
+
+def _is_symbolic(values: Any) -> bool:
+    return any(
+        isinstance(value, Symbolic) or (isinstance(value, (list, tuple)) and _is_symbolic(value))
+        for value in values
+    )
+
+
+def recorded(function: FunctionT) -> FunctionT:
+    """Make a function over Tensors one that is written down where one of them is symbolic."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        if recorder is not None and (_is_symbolic(args) or _is_symbolic(keywords.values())):
+            return recorder(call, args, keywords)
+        return function(*args, **keywords)
+
+    return call  # type: ignore[return-value]
+
+
+def drawn(function: FunctionT) -> FunctionT:
+    """Make a function that draws random numbers one that is written down in the static mode."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        if recorder is not None:
+            return recorder(call, args, keywords)
+        return function(*args, **keywords)
+
+    return call  # type: ignore[return-value]
+
 
 def lifted(function: FunctionT) -> FunctionT:
     """Make a function over torch tensors one over Tensors."""
 
     @functools.wraps(function)
     def call(*args: Any, **keywords: Any) -> Any:
+        if recorder is not None and (_is_symbolic(args) or _is_symbolic(keywords.values())):
+            return recorder(call, args, keywords)
         plain = [unwrap(a) for a in args]
         return _wrap_all(function(*plain, **{key: unwrap(a) for key, a in keywords.items()}))
 

@@ -41,6 +41,11 @@ def _snake(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
+#: in the static mode: told of every new parameter and what fills it; asked for one of a name and shape
+parameter_made: Callable[[Parameter, Any], None] | None = None
+parameter_known: Callable[[str, Any], Parameter | None] | None = None
+
+
 class HookRemoveHelper:
     """Takes a hook away again."""
 
@@ -397,12 +402,19 @@ def make_parameter(
     said = ParamAttr.of(attr)
     if said is None:
         return None
+    if said.name is not None and parameter_known is not None:
+        found = parameter_known(said.name, shape)
+        if found is not None:
+            return found
     data = torch.empty(tuple(int(size) for size in shape), dtype=to_dtype(dtype), device=current_device())
     name = said.name or unique_name(f"{owner}.{'b' if is_bias else 'w'}")
     made = Parameter(data, name, said.trainable)
     made.optimize_attr = {"learning_rate": said.learning_rate}
     made.regularizer, made.need_clip = said.regularizer, said.need_clip
-    (said.initializer or initializer or default_initializer(is_bias))(made)
+    begin = said.initializer or initializer or default_initializer(is_bias)
+    begin(made)
+    if parameter_made is not None:
+        parameter_made(made, begin)
     return made
 
 

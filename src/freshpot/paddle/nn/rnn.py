@@ -13,7 +13,7 @@ import torch
 
 from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
 from freshpot.paddle._state import to_dtype
-from freshpot.paddle._tensor import unwrap, wrap
+from freshpot.paddle._tensor import recorded, unwrap, wrap
 from freshpot.paddle.nn.container import LayerList
 from freshpot.paddle.nn.initializer import Uniform
 from freshpot.paddle.nn.layer import Layer
@@ -260,6 +260,7 @@ class _Stack(LayerList):
                     if getattr(cell, name) is not None:
                         setattr(self, name + end, getattr(cell, name))
 
+    @recorded
     def forward(self, inputs: Any, initial_states: Any = None, sequence_length: Any = None) -> Any:
         """(N, time, C), or time first -> the last layer's outputs, and every layer's last states."""
         batch = inputs.shape[1 if self.time_major else 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from freshpot.errors import ArgumentError, NotSupportedError
+from freshpot.paddle import _tensor
 from freshpot.paddle._tensor import Parameter, Tensor, to_tensor
 from freshpot.paddle.optimizer.schedules import LRScheduler
 from freshpot.paddle.regularizer import L2Decay
@@ -46,7 +48,7 @@ class Optimizer:
         grad_clip: Any = None,
         name: str | None = None,
     ) -> None:
-        if parameters is None or not list(parameters):
+        if not _tensor.recorder and (parameters is None or not list(parameters)):
             raise ArgumentError(f"{type(self).__name__}: give parameters=model.parameters(); there are none")
         if not isinstance(learning_rate, (int, float, LRScheduler)):
             raise ArgumentError(
@@ -63,12 +65,16 @@ class Optimizer:
         self.regularization = (
             L2Decay(weight_decay) if isinstance(weight_decay, (int, float)) else weight_decay
         )
-        self._groups = self._make_groups(list(parameters))
-        self._work = [(p, group) for group in self._groups for p in group["params"]]
         self._state: defaultdict[int, Slots] = defaultdict(dict)
+        self.take(list(parameters or []))
+
+    def take(self, parameters: list[Any]) -> None:
+        """Update these parameters from here on."""
+        self._groups = self._make_groups(parameters)
+        self._work = [(p, group) for group in self._groups for p in group["params"]]
 
     def _make_groups(self, given: list[Any]) -> Groups:
-        if not isinstance(given[0], dict):
+        if not given or not isinstance(given[0], dict):
             given = [{"params": given}]
         for group in given:
             if not all(isinstance(p, Parameter) for p in group["params"]):
@@ -168,11 +174,14 @@ class Optimizer:
     def minimize(
         self, loss: Tensor, startup_program: Any = None, parameters: Any = None, no_grad_set: Any = None
     ) -> Any:
-        """One step; ``loss.backward()`` has been called before.
+        """One step; ``loss.backward()`` has been called before. In the static mode both are appended to the program.
 
         Raises:
             NotSupportedError: a startup program, other parameters, or parameters to leave out.
         """
+        if isinstance(loss, _tensor.Symbolic):
+            static = importlib.import_module("freshpot.paddle.static.executor")
+            return static.minimize(self, loss, parameters or self._parameter_list or None, no_grad_set)
         for what, value in {
             "startup_program": startup_program,
             "parameters": parameters,

@@ -87,10 +87,10 @@ def _swapped(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]
 def _operand(x: Tensor, value: Any) -> Tensor:
     """``value`` as a tensor that operates with ``x``: a whole number keeps the type of ``x``."""
     if isinstance(value, (int, float, bool)):
-        floats = isinstance(value, float) and not x.data_.dtype.is_floating_point
-        dtype = torch.get_default_dtype() if floats else x.data_.dtype
-        return Tensor(torch.tensor(value, dtype=dtype, device=x.data_.device))
-    return Tensor(torch.as_tensor(value, device=x.data_.device))
+        floats = isinstance(value, float) and not x.dtype.torch.is_floating_point
+        dtype = torch.get_default_dtype() if floats else x.dtype.torch
+        return Tensor(torch.tensor(value, dtype=dtype, device=x.place.device))
+    return Tensor(torch.as_tensor(value, device=x.place.device))
 
 
 def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -9,7 +9,7 @@ import torch
 
 from freshpot.errors import ArgumentError
 from freshpot.paddle._state import current_device, default_float, to_dtype
-from freshpot.paddle._tensor import Tensor, lifted, to_tensor, unwrap, wrap
+from freshpot.paddle._tensor import Tensor, drawn, lifted, recorded, to_tensor, unwrap, wrap
 
 __all__ = [
     "arange",
@@ -171,6 +171,7 @@ def triu(x: Any, diagonal: int = 0, name: str | None = None) -> Any:
     return torch.triu(x, diagonal)
 
 
+@recorded
 def meshgrid(*args: Any, **keywords: Any) -> list[Tensor]:
     """Grids of every combination, the first input along the first axis."""
     parts = args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
@@ -183,6 +184,7 @@ def clone(x: Any, name: str | None = None) -> Any:
     return x.clone()
 
 
+@recorded
 def assign(x: Any, output: Tensor | None = None) -> Tensor:
     """A copy, or ``output`` overwritten."""
     made = wrap(unwrap(x).clone()) if isinstance(x, Tensor) else to_tensor(x)
@@ -204,11 +206,13 @@ def seed(seed: int) -> torch.Generator:
     return torch.manual_seed(int(seed))
 
 
+@drawn
 def rand(shape: Shape, dtype: Any = None, name: str | None = None) -> Tensor:
     """Uniform in [0, 1)."""
     return wrap(torch.rand(sizes(shape), **_options(dtype)))
 
 
+@drawn
 def uniform(
     shape: Shape,
     dtype: Any = None,
@@ -226,6 +230,7 @@ def _generator(seed: int) -> torch.Generator | None:
     return torch.Generator(current_device()).manual_seed(seed) if seed else None
 
 
+@drawn
 def randn(shape: Shape, dtype: Any = None, name: str | None = None) -> Tensor:
     """Normal, mean 0, deviation 1."""
     return wrap(torch.randn(sizes(shape), **_options(dtype)))
@@ -234,6 +239,7 @@ def randn(shape: Shape, dtype: Any = None, name: str | None = None) -> Tensor:
 standard_normal = randn
 
 
+@drawn
 def gaussian(
     shape: Shape,
     mean: float = 0.0,
@@ -246,6 +252,7 @@ def gaussian(
     return wrap(torch.empty(sizes(shape), **_options(dtype)).normal_(mean, std, generator=_generator(seed)))
 
 
+@drawn
 def normal(mean: Any = 0.0, std: Any = 1.0, shape: Any = None, name: str | None = None) -> Tensor:
     """Normal; ``mean`` and ``std`` may be tensors, which then give the shape."""
     centre, spread = unwrap(mean), unwrap(std)
@@ -255,6 +262,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, shape: Any = None, name: str | None 
     return gaussian([1] if shape is None else shape, float(mean), float(std))
 
 
+@drawn
 def randint(
     low: int = 0, high: int | None = None, shape: Shape = (1,), dtype: Any = None, name: str | None = None
 ) -> Tensor:
@@ -265,6 +273,7 @@ def randint(
     return wrap(torch.randint(first, last, sizes(shape), **_options("int64" if dtype is None else dtype)))
 
 
+@drawn
 def randperm(n: int, dtype: Any = "int64", name: str | None = None) -> Tensor:
     """0 to n - 1 in random order."""
     return wrap(torch.randperm(n, **_options(dtype)))

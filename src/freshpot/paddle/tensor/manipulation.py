@@ -9,7 +9,7 @@ import torch
 
 from freshpot.errors import ArgumentError
 from freshpot.paddle._state import to_dtype
-from freshpot.paddle._tensor import Tensor, lifted, unwrap, wrap
+from freshpot.paddle._tensor import Tensor, lifted, recorded, unwrap, wrap
 
 __all__ = [
     "argmax", "argmin", "argsort", "broadcast_to", "cast", "chunk", "concat", "expand", "expand_as", "flatten",
@@ -203,12 +203,14 @@ def masked_select(x: Any, mask: Any, name: str | None = None) -> Any:
     return torch.masked_select(x, mask)
 
 
+@recorded
 def nonzero(x: Tensor, as_tuple: bool = False) -> Any:
     """Places of what is not zero: (count, axes), or one column for each axis."""
     places = torch.nonzero(x.data_)
     return tuple(wrap(column) for column in places.split(1, 1)) if as_tuple else wrap(places)
 
 
+@recorded
 def where(condition: Tensor, x: Any = None, y: Any = None, name: str | None = None) -> Any:
     """From ``x`` where true, else from ``y``; without them the places, as :func:`nonzero`."""
     if x is None and y is None:

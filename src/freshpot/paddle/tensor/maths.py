@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from freshpot.paddle import _tensor
 from freshpot.paddle._state import to_dtype
 from freshpot.paddle._tensor import Tensor, lifted, unwrap, wrap
 
@@ -102,6 +103,8 @@ _NEEDS_TENSORS = {"maximum", "minimum", "fmax", "fmin", "atan2", "logical_and", 
 
 def _make_unary(name: str, function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., Tensor]:
     def call(x: Tensor, name: str | None = None) -> Tensor:
+        if _tensor.recorder is not None and isinstance(x, _tensor.Symbolic):
+            return _tensor.recorder(call, (x,), {})
         return wrap(function(x.data_))
 
     call.__name__ = call.__qualname__ = name
@@ -113,6 +116,10 @@ def _make_binary(name: str, function: Callable[..., torch.Tensor]) -> Callable[.
     strict = name in _NEEDS_TENSORS
 
     def call(x: Tensor, y: Any, name: str | None = None) -> Tensor:
+        if _tensor.recorder is not None and (
+            isinstance(x, _tensor.Symbolic) or isinstance(y, _tensor.Symbolic)
+        ):
+            return _tensor.recorder(call, (x, y), {})
         left, right = unwrap(x), unwrap(y)
         if not isinstance(right, torch.Tensor) and (
             strict or not isinstance(right, (int, float, bool, complex))

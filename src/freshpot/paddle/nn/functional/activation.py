@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from freshpot.paddle._state import to_dtype
-from freshpot.paddle._tensor import Tensor, lifted, wrap
+from freshpot.paddle._tensor import Tensor, lifted, recorded, wrap
 
 __all__ = [
     "celu", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
@@ -18,6 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@recorded
 def relu(x: Tensor, name: str | None = None) -> Tensor:
     """max(x, 0)."""
     return wrap(torch.relu(x.data_))

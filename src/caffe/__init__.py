@@ -3,10 +3,14 @@
 ``import caffe`` gives the names that BVLC Caffe's own package gave: nets, solvers, NetSpec, io.
 """
 
+from typing import Any as _Any
+
 from freshpot._loading import no_garbage as _no_garbage
 
 with _no_garbage():
     from caffe import _log, _mode, _random, io
+    from caffe._caffe import NCCL, Layer, Timer
+    from caffe._caffe import StringVec as _StringVec
     from caffe._mode import (
         set_device,
         set_mode_cpu,
@@ -29,8 +33,7 @@ with _no_garbage():
     from caffe.detector import Detector
     from caffe.net_spec import NetSpec, layers, params, to_proto
     from caffe.proto.caffe_pb2 import TEST, TRAIN
-    from caffe.pycaffe import NCCL, Layer, Net, Timer
-    from caffe.pycaffe import StringVec as _StringVec
+    from caffe.pycaffe import Net
 
 __version__ = "1.0.0"
 
@@ -104,3 +107,12 @@ def solver_count() -> int:
 def solver_rank() -> int:
     """Which of them this one is."""
     return _mode.solver_rank
+
+
+def __getattr__(name: str) -> _Any:
+    """Names of 2014; see `_before_2015`."""
+    if name in ("set_phase_train", "set_phase_test"):
+        from caffe import _before_2015
+
+        return getattr(_before_2015, name)
+    raise AttributeError(f"module 'caffe' has no attribute '{name}'")

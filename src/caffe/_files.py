@@ -48,6 +48,10 @@ _UPGRADE_LINES = (
 )
 
 
+#: what to do with a net whose weights file is not there; None: it is an error. `freshpot run` has something to do
+absent: Callable[[CaffeNet, str], CopyReport] | None = None
+
+
 def say_upgrade(severity: int, message: str) -> None:
     """Log what upgrading a file says, as the original does."""
     line = next((line for words, line in _UPGRADE_LINES if words in message), 66)
@@ -147,6 +151,8 @@ def copy_weights(
         FormatError: the file is broken.
     """
     if not os.path.isfile(path):
+        if absent is not None:
+            return absent(net, path)
         raise NetError(f"Could not open file {path}")
     if caffemodel.is_hdf5(path) if hdf5 is None else hdf5:
         return _copy_hdf5(net, path, skip_mismatched)

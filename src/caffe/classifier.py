@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe import io
+from caffe import _before_2015, io
 from caffe.proto.caffe_pb2 import TEST
 from caffe.pycaffe import Net
 
@@ -22,6 +22,7 @@ class Classifier(Net):
         model_file, pretrained_file: net and weights.
         image_dims: (height, width) that images are resized to before crops are taken; default the net's own.
         mean, input_scale, raw_scale, channel_swap: of `caffe.io.Transformer`.
+        old: ``mean_file`` and ``gpu``, of 2014.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class Classifier(Net):
         input_scale: float | None = None,
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,
+        **old: Any,
     ) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = transformer_of(self, mean, input_scale, raw_scale, channel_swap)
+        _before_2015.keywords(self, old, "Classifier")
         self.crop_dims = np.array(self.blobs[self.inputs[0]].data.shape[2:])
         self.image_dims = image_dims if image_dims is not None and len(image_dims) else self.crop_dims
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe import io
+from caffe import _before_2015, io
 from caffe.classifier import transformer_of
 from caffe.proto.caffe_pb2 import TEST
 from caffe.pycaffe import Net
@@ -27,6 +27,7 @@ class Detector(Net):
     Args:
         model_file, pretrained_file: net and weights.
         mean, input_scale, raw_scale, channel_swap: of `caffe.io.Transformer`.
+        old: ``mean_file`` and ``gpu``, of 2014.
         context_pad: pixels of the net's input, on each side, that show what is around the window.
     """
 
@@ -39,9 +40,11 @@ class Detector(Net):
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,
         context_pad: int | None = None,
+        **old: Any,
     ) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = transformer_of(self, mean, input_scale, raw_scale, channel_swap)
+        _before_2015.keywords(self, old, "Detector")
         self.configure_crop(context_pad)
 
     def detect_windows(

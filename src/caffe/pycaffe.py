@@ -1,137 +1,35 @@
-"""`caffe.Net` and what hangs on it: the Python face of a Caffe net.
+"""`caffe.Net`: the Python face of a Caffe net.
 
-Owned here: names, containers and results as pycaffe has them. Who calls it: users; the work is done in
-`caffe._net`. Attributes of objects here are exactly pycaffe's, so that `dir()` shows what it showed.
+Owned here: names and results as pycaffe has them. Who calls it: users; the work is done in `caffe._net`.
+Attributes of objects here are exactly pycaffe's, so that `dir()` shows what it showed.
 """
 
 from __future__ import annotations
 
+import functools
 import os
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from caffe import _mode
-from caffe._net.blob import NetBlob
+from caffe._caffe import NCCL, Blob, BlobVec, IntVec, Layer, LayerVec, StringVec, Timer, instance
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.net import CaffeNet
-from freshpot.engine import device
-from freshpot.errors import ArgumentError, NotSupportedError, near_matches
+from freshpot.errors import ArgumentError, near_matches
+
+__all__ = ["NCCL", "Net", "Timer"]
 
 Arrays = dict[str, np.ndarray]
-
-
-class instance:
-    """The base that the original's compiled classes had; programs see it among a class's bases."""
-
-
-class Blob:
-    """A blob of a net: ``data`` and ``diff`` are live float32 views of one shape."""
-
-    __slots__ = ("_blob",)
-
-    def __init__(self, blob: NetBlob) -> None:
-        self._blob = blob
-
-    data = property(lambda self: self._blob.data, doc="The values: a live numpy view.")
-    diff = property(lambda self: self._blob.diff, doc="The gradients: a live numpy view.")
-    shape = property(lambda self: IntVec(self._blob.dims), doc="Sizes of the axes.")
-    count = property(lambda self: self._blob.count, doc="Number of elements.")
-    num = property(lambda self: self._blob.num, doc="Size of axis 0 (1 if there is none).")
-    channels = property(lambda self: self._blob.channels, doc="Size of axis 1 (1 if there is none).")
-    height = property(lambda self: self._blob.height, doc="Size of axis 2 (1 if there is none).")
-    width = property(lambda self: self._blob.width, doc="Size of axis 3 (1 if there is none).")
-
-    def reshape(self, *shape: int, **kwargs: Any) -> None:
-        """Change the shape; layers above follow at the next `Net.reshape` or forward pass.
-
-        Raises:
-            RuntimeError: keyword arguments, as in the original.
-            ShapeError: a negative size.
-        """
-        if kwargs:
-            raise RuntimeError("Blob.reshape takes no kwargs")
-        self._blob.reshape(*shape)
-
-
-class IntVec(list):
-    """A list of ints, under the name that pycaffe prints."""
-
-
-class StringVec(list):
-    """A list of names, under the name that pycaffe prints."""
-
-
-class BlobVec(list):
-    """The parameter blobs of a layer. Python layers add to theirs with ``add_blob(*shape)``."""
-
-    def __init__(self, blobs: Iterable[Blob] = (), add: Callable[..., Blob] | None = None) -> None:
-        super().__init__(blobs)
-        self._add = add
-
-    def add_blob(self, *shape: int, **kwargs: Any) -> None:
-        """Append a blob of zeros.
-
-        Raises:
-            RuntimeError: keyword arguments, as in the original; or the layer is not being set up.
-        """
-        if kwargs:
-            raise RuntimeError("BlobVec.add_blob takes no kwargs")
-        if self._add is None:
-            raise RuntimeError("blobs can be added only to a Python layer's own list, in its setup()")
-        self.append(self._add(*shape))
-
-
-class RawBlobVec(list):
-    """Bottoms or tops as a Python layer is given them."""
-
-
-class LayerVec(list):
-    """The layers of a net."""
-
-
-class Layer:
-    """A layer of a net; Python layers derive from it."""
-
-    _layer: NetLayer | None = None
-    _blobs: BlobVec
-
-    def __init__(self, layer_param: Any = None) -> None:
-        """Nets make Python layers with their LayerParameter; a class that overrides this takes it too."""
-
-    @classmethod
-    def _of(cls, layer: NetLayer) -> Layer:
-        made = cls.__new__(cls)
-        made._layer = layer
-        made._blobs = BlobVec(Blob(b) for b in layer.blobs)
-        return made
-
-    @property
-    def blobs(self) -> BlobVec:
-        """Parameter blobs."""
-        return self._blobs
-
-    @property
-    def type(self) -> str:
-        """The layer type's name."""
-        return self._layer.type if self._layer is not None else "Python"
-
-    def setup(self, bottom: Any, top: Any) -> None:
-        """Set the layer up once; Python layers override it."""
-
-    def reshape(self, bottom: Any, top: Any) -> None:
-        """Shape the tops; Python layers override it."""
 
 
 class Net(instance):
     """A net.
 
-    ``Net(file, phase, level=0, stages=None, weights=None)``; the old form ``Net(file, weights, phase)``
-    is taken too.
+    ``Net(file, phase, level=0, stages=None, weights=None)``; the old forms ``Net(file, weights, phase)`` and
+    ``Net(file, weights)``, which is for testing, are taken too.
 
     Raises:
         RuntimeError: a file that is not there.
@@ -145,7 +43,7 @@ class Net(instance):
         path = os.fspath(network_file)
         if not os.path.isfile(path):
             raise RuntimeError(f"Could not open file {path}")
-        if weights is not None and not os.path.isfile(weights):
+        if weights is not None and not os.path.isfile(weights) and _files.absent is None:
             raise RuntimeError(f"Could not open file {weights}")
         self._start(_files.load_net(path, phase, level, stages))
         if weights is not None:
@@ -169,6 +67,15 @@ class Net(instance):
         self._blobs = [Blob(b) for b in net.blob_list]
         self._layers = LayerVec(_python_face(layer) for layer in net.layers)
         self._blobs_dict: OrderedDict[str, Blob] = OrderedDict(zip(net.blob_names, self._blobs, strict=True))
+
+    def __getattr__(self, name: str) -> Any:
+        """Methods that nets had in 2014."""
+        from caffe import _before_2015
+
+        method = _before_2015.METHODS.get(name)
+        if method is None:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return functools.partial(method, self)
 
     # ---- what there is -------------------------------------------------------------------------
     @property
@@ -452,13 +359,16 @@ def _python_face(layer: NetLayer) -> Layer:
 
 def _constructor_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, str | None]:
     """Phase, level, stages and weights from either form of the constructor."""
+    from caffe import _before_2015
+
     known = {"phase", "level", "stages", "weights"}
     if unknown := set(kwargs) - known:
         raise ArgumentError(
             f"Net() takes no argument {', '.join(sorted(unknown))}; it takes {', '.join(sorted(known))}."
         )
     if args and not isinstance(args[0], (int, np.integer)):  # the old form: weights, phase
-        args = (*args[1:2], 0, None, args[0]) if len(args) > 1 else (kwargs.get("phase"), 0, None, args[0])
+        phase = args[1] if len(args) > 1 else kwargs.get("phase", _before_2015.phase)
+        args = (phase, 0, None, args[0])
     values = dict(zip(("phase", "level", "stages", "weights"), args, strict=False))
     values.update(kwargs)
     if values.get("phase") is None:
@@ -476,39 +386,3 @@ def _trimmed(results: Mapping[str, list[np.ndarray]], inputs: Mapping[str, Any])
     """Results as arrays, without those of the padding."""
     count = len(next(iter(inputs.values()))) if inputs else None
     return {name: np.asarray(rows[:count]) for name, rows in results.items()}
-
-
-class NCCL(instance):
-    """Training on several GPUs from Python.
-
-    Raises:
-        NotSupportedError: always, as the original does not have it either unless built with it.
-    """
-
-    def __init__(self, solver: Any = None, uid: Any = None) -> None:
-        raise NotSupportedError(
-            "caffe.NCCL needs the library NCCL, which freshpot's Caffe door does not use: train with one"
-            " solver a process. caffe.has_nccl() says so beforehand."
-        )
-
-
-class Timer:
-    """A stop watch: ``start()``, ``stop()``, ``ms``. In GPU mode it waits for what the GPU was given."""
-
-    def __init__(self) -> None:
-        self._started = self._spent = 0.0
-
-    def start(self) -> None:
-        """Start."""
-        device.synchronize(_mode.place)
-        self._started = time.perf_counter()
-
-    def stop(self) -> None:
-        """Stop."""
-        device.synchronize(_mode.place)
-        self._spent = time.perf_counter() - self._started
-
-    @property
-    def ms(self) -> float:
-        """Milliseconds between start and stop."""
-        return 1e3 * self._spent

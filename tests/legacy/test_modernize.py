@@ -16,6 +16,10 @@ from freshpot.legacy.modernize import Modernized, modernize, python3
 PROGRAMS = {
     "print": ("print 'x', 7", "x 7\n"),
     "print without end": ("print 'x',\nprint 'y'", "x y\n"),
+    "print of an attribute": ("print (1 + 2j).real, 'x'", "1.0 x\n"),
+    "print of an element": ("print ([5])[0], 2", "5 2\n"),
+    "print of a comparison": ("print (1) == 1", "True\n"),
+    "print of a pair": ("xrange(1)\nprint (1), 2", "1 2\n"),
     "slip of print": ('print("%d x %d") % (1, 2)', "1 x 2\n"),
     "print of a tuple": ("print 1\nprint('a', 2)", "1\n('a', 2)\n"),
     "xrange": ("for i in xrange(2): print i", "0\n1\n"),
@@ -138,3 +142,8 @@ def test_execfile(tmp_path: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         python2.execfile(str(tmp_path / "other.py"), names)
     assert names["x"] == 3
+
+
+def test_signs_that_no_grammar_has() -> None:
+    with pytest.raises(SyntaxError):
+        python3("\u00b2")

@@ -243,10 +243,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("FRESHPOT_DATA", raising=False)
     from freshpot.data.mnist import load_mnist
 
-    monkeypatch.setattr(
-        "freshpot.legacy.routes.load_mnist",
-        lambda folder, split, limit=20: load_mnist("synthetic", split, limit=limit),
-    )
+    for module in ("routes", "caffe_folder"):
+        monkeypatch.setattr(
+            f"freshpot.legacy.{module}.load_mnist",
+            lambda folder, split, limit=20: load_mnist("synthetic", split, limit=limit),
+        )
     return root
 
 

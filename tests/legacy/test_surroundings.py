@@ -49,7 +49,7 @@ def overlay(tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch) -> It
 def test_pictures(name: str, overlay: Overlay, notes: Notes, tmp_path: Path) -> None:
     width, height, mode = pictures.SIZES[name]
     image = scikit_image.imread(f"images/{name}")
-    assert image.shape == (height, width, len(mode))
+    assert image.shape == ((height, width) if mode == "L" else (height, width, len(mode)))
     assert notes.lines == [f"images/{name}: a drawing of the same size in place of the photograph"]
     assert not list((tmp_path / "work").iterdir())
 
@@ -123,10 +123,11 @@ def routes(notes: Notes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     from freshpot.data.mnist import load_mnist
 
     monkeypatch.setenv("FRESHPOT_OFFLINE", "1")
-    monkeypatch.setattr(
-        "freshpot.legacy.routes.load_mnist",
-        lambda folder, split, limit=20: load_mnist("synthetic", split, limit=limit),
-    )
+    for module in ("routes", "caffe_folder"):
+        monkeypatch.setattr(
+            f"freshpot.legacy.{module}.load_mnist",
+            lambda folder, split, limit=20: load_mnist("synthetic", split, limit=limit),
+        )
     made = Routes(notes)
     with made.installed():
         yield made

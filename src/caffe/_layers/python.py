@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from caffe import _mode
+from caffe._caffe import Blob, BlobVec, Layer, RawBlobVec
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.layer import Lowering, layer
-from caffe.pycaffe import Blob, BlobVec, Layer, RawBlobVec
 from freshpot.errors import ArgumentError, FreshpotError, NotSupportedError, near_matches
 
 

@@ -189,6 +189,6 @@ def copy_weights(net: CaffeNet, path: str) -> None:
         DataError: it is not there.
         ShapeError, ArityError, FormatError: as when a net copies weights.
     """
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) and _files.absent is None:
         raise DataError(f"{path}: there are no such weights")
     _files.copy_weights(net, path)

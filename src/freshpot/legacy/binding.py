@@ -171,7 +171,11 @@ def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, pyth
         for name, value in names.items()
         if (python2 or module is time) and not hasattr(module, name)
     ]
-    for module, name, value in added:
+    changed = [
+        (module, name, value) for module, names in old_modules.CHANGED for name, value in names.items()
+    ]
+    original = [(module, name, getattr(module, name)) for module, name, _ in changed]
+    for module, name, value in [*added, *changed]:
         setattr(module, name, value)
     first = _First(notes)
     sys.meta_path.append(finder)
@@ -185,6 +189,8 @@ def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, pyth
         sys.meta_path.remove(first)
         for module, name, _ in added:
             delattr(module, name)
+        for module, name, value in original:
+            setattr(module, name, value)
         foreign = {*old_modules.renamed, *finder._groups, *_OURS}
         for name in [n for n in sys.modules if n.partition(".")[0] in foreign]:
             if name in before:

@@ -13,7 +13,7 @@ MAGIC = "freshpot_magic"
 SHELL = "freshpot_shell"
 
 _CELL = re.compile(r"^\s*%%(\w+)[ \t]*(.*)$")
-_LINE = re.compile(r"^(\s*)%(\w+)[ \t]*(.*)$")
+_LINE = re.compile(r"^(\s*)%[ \t]*(\w+)[ \t]*(.*)$")
 _COMMAND = re.compile(r"^(\s*)!(?!=)[ \t]*(\S.*)$")
 _CAPTURE = re.compile(r"^(\s*)([A-Za-z_][\w, ]*=\s*)(!|%(?=[A-Za-z]))[ \t]*(\S.*)$")
 #: options of ``%timeit``; the statement is run once whatever they say
@@ -41,11 +41,27 @@ def translate(source: str) -> str:
         return source
     done: list[str] = []
     state = _Nesting()
-    for line in source.split("\n"):
-        changed = line if state.inside else _line(line)
-        state.read(changed)
-        done.append(changed)
+    lines = source.split("\n")
+    while len(done) < len(lines):
+        taken = lines[len(done) : len(done) + 1]
+        if not state.inside:
+            taken = _with_continued(lines[len(done) :])
+            taken = [_line(" ".join(taken)), *[""] * (len(taken) - 1)]
+        state.read(taken[0])
+        done += taken
     return "\n".join(done)
+
+
+def _with_continued(lines: list[str]) -> list[str]:
+    """The first line; if it is a magic or a command, also those that its backslash at the end continues with."""
+    if not (_LINE.match(lines[0]) or _COMMAND.match(lines[0]) or _CAPTURE.match(lines[0])):
+        return lines[:1]
+    taken = []
+    for line in lines:
+        taken.append(line.rstrip().removesuffix("\\").rstrip() if line.rstrip().endswith("\\") else line)
+        if taken[-1] is line:
+            break
+    return [taken[0], *(line.strip() for line in taken[1:])]
 
 
 def _translate_cell(source: str, name: str, rest: str) -> str:

@@ -148,17 +148,43 @@ def _is_mark(node: ast.AST, bound: set[str]) -> bool:
 
 
 def _is_print_slip(node: ast.AST) -> bool:
-    """``print("%d") % x`` and ``print >>file, x``: statements of Python 2 that Python 3 reads as something else."""
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.BinOp | ast.Tuple):
+    """``print("%d") % x``, ``print (a).shape, b``, ``print >>file, x``: of Python 2, and read otherwise by Python 3."""
+    if not isinstance(node, ast.Expr):
         return False
     first = node.value.elts[0] if isinstance(node.value, ast.Tuple) and node.value.elts else node.value
-    if not isinstance(first, ast.BinOp):
+    return not _is_print_call(first) and _starts_with_print(first)
+
+
+def _is_print_tuple(node: ast.AST) -> bool:
+    """``print (a), b``: a statement if the program is one of Python 2."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Tuple) or not node.value.elts:
         return False
-    left: ast.AST = first
-    while isinstance(left, ast.BinOp):
-        left = left.left
-    left = left.func if isinstance(left, ast.Call) else left
-    return isinstance(left, ast.Name) and left.id == "print"
+    return _is_print_call(node.value.elts[0]) and not any(map(_is_print_call, node.value.elts[1:]))
+
+
+def _is_print_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+
+
+def _starts_with_print(node: ast.AST) -> bool:
+    """The leftmost name of an expression with operators, attributes, indices or calls is ``print``."""
+    deeper = True
+    while deeper:
+        deeper = False
+        for kind, part in _LEFTMOST:
+            if isinstance(node, kind):
+                node = getattr(node, part)
+                deeper = True
+    return isinstance(node, ast.Name) and node.id == "print"
+
+
+_LEFTMOST: tuple[tuple[type[ast.expr], str], ...] = (
+    (ast.Attribute, "value"),
+    (ast.BinOp, "left"),
+    (ast.Call, "func"),
+    (ast.Compare, "left"),
+    (ast.Subscript, "value"),
+)
 
 
 def _without_futures(text: str) -> tuple[str, set[str]]:
@@ -177,7 +203,7 @@ def _without_futures(text: str) -> tuple[str, set[str]]:
 
 def _modernize(text: str, futures: set[str]) -> Modernized:
     try:
-        function = not any(map(_is_print_slip, ast.walk(parse(text))))
+        function = not any(_is_print_slip(node) or _is_print_tuple(node) for node in ast.walk(parse(text)))
     except _UNREADABLE:
         function = "print_function" in futures
     try:
@@ -211,7 +237,7 @@ def _rewrite(text: str, *, print_function: bool, division: bool) -> str:
     text = "\n".join(_leading_spaces(line) for line in text.split("\n"))
     try:
         tree = _tool(print_function, division).refactor_string(text + "\n", "cell")
-    except (ParseError, TokenError, IndentationError, AttributeError, IndexError) as error:
+    except (ParseError, TokenError, IndentationError, AttributeError, LookupError) as error:
         raise FormatError(f"is not Python 2: {error}") from None
     new = str(tree)
     return new[:-1] if new.endswith("\n") else new

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import io
 import os
 import threading
@@ -16,11 +17,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from freshpot.legacy.notes import Notes
 
 __all__ = ["Overlay"]
 
 _stat, _open = os.stat, builtins.open
+#: functions whose first argument is a path that is read, and that do not open it through today's ``open``
+_READERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (os, ("stat", "chdir", "listdir")),
+    (np, ("loadtxt", "genfromtxt", "fromfile")),
+)
 
 
 class Overlay:
@@ -38,14 +46,15 @@ class Overlay:
         self._notes = notes
         self._made: list[Path] = []  # in this run
         self._busy = threading.local()
+        self._start = Path.cwd()  # one file has one place, wherever the program changes to
 
     def place(self, name: str) -> Path:
         """Where in the overlay a path belongs."""
         path = Path(os.path.abspath(name))
         if path.is_relative_to(self.folder):
             return path
-        if not os.path.isabs(name) and not os.path.normpath(name).startswith(".."):
-            return self.folder / os.path.normpath(name)
+        if path.is_relative_to(self._start):
+            return self.folder / path.relative_to(self._start)
         return self.folder / path.relative_to(path.anchor)
 
     def find(self, path: Any) -> Any:
@@ -81,15 +90,15 @@ class Overlay:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Serve ``open``, ``os.stat`` (and so ``os.path.exists`` …), ``os.chdir``, ``os.listdir``."""
+        """Serve ``open``, ``os.stat`` (and so ``os.path.exists`` …), ``os.chdir``, and numpy's own openers."""
 
         def open(file: Any, mode: str = "r", *args: Any, **keywords: Any) -> Any:
             path = self.find(file) if "r" in mode else self.target(file)
             return _open(path, mode, *args, **keywords)
 
         patches: list[tuple[Any, str, Any]] = [(builtins, "open", open), (io, "open", open)]
-        for name in ("stat", "chdir", "listdir"):
-            patches.append((os, name, self._serving(getattr(os, name))))
+        for module, names in _READERS:
+            patches += [(module, name, self._serving(getattr(module, name))) for name in names]
         before = [(module, name, getattr(module, name)) for module, name, _ in patches]
         try:
             for module, name, value in patches:
@@ -100,8 +109,11 @@ class Overlay:
                 setattr(module, name, value)
 
     def _serving(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def served(path: Any = ".", *args: Any, **keywords: Any) -> Any:
-            return function(self.find(path), *args, **keywords)
+        @functools.wraps(function)
+        def served(*args: Any, **keywords: Any) -> Any:
+            return function(
+                *(self.find(word) if at == 0 else word for at, word in enumerate(args)), **keywords
+            )
 
         return served
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["SIZES", "draw"]
+import numpy as np
+
+__all__ = ["SIZES", "draw", "draw_style"]
 
 #: file name -> width, height, mode
 SIZES = {
@@ -13,6 +15,11 @@ SIZES = {
     "cell-tower.jpg": (640, 427, "RGB"),
     "mirror-image.jpg": (640, 480, "RGB"),
     "Cellsx128.png": (128, 128, "RGBA"),
+    "cat_gray.jpg": (480, 360, "L"),
+    "fish-bike.jpg": (481, 323, "RGB"),
+    "sky1024px.jpg": (1024, 575, "RGB"),
+    "flowers.jpg": (320, 240, "RGB"),
+    "cat gray.jpg": (480, 360, "L"),
 }
 
 
@@ -34,3 +41,16 @@ def draw(name: str, path: Path) -> None:
     if name == "cell-tower.jpg":
         picture = picture.rotate(-90, expand=True).resize((width, height))
     picture.convert(mode).save(path)
+
+
+def draw_style(path: Path, style: int, number: int) -> None:
+    """Draw a picture of 256 x 256 pixels whose colour, and the size of whose spots, are those of a style (0 to 4)."""
+    from PIL import Image, ImageDraw
+
+    random = np.random.default_rng(number)
+    picture = Image.new("HSV", (256, 256), (51 * style, 120, int(random.integers(60, 160))))
+    pen = ImageDraw.Draw(picture)
+    for x, y, hue in random.integers((0, 0, -12), (256, 256, 13), (40, 3)).tolist():
+        size = 6 + 6 * style
+        pen.ellipse((x - size, y - size, x + size, y + size), fill=((51 * style + hue) % 256, 200, 220))
+    picture.convert("RGB").save(path)

@@ -10,6 +10,7 @@ import io
 import operator
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,7 @@ def reload(module: Any) -> Any:
 
 
 # ---- one type for text and bytes -----------------------------------------------------------------------
+_named_temporary_file = tempfile.NamedTemporaryFile
 _CONTROL = frozenset(range(32)) - set(b"\t\n\r\f\v\b\x1b")
 
 
@@ -85,9 +87,18 @@ class _Writer(io.TextIOWrapper):
         return super().write(data)
 
 
+class _BytesWriter(io.BufferedWriter):
+    """A binary file that takes text too."""
+
+    def write(self, data: Any) -> int:
+        return super().write(data.encode() if isinstance(data, str) else data)
+
+
 def open_(path: Any, mode: str = "r", *args: Any, **keywords: Any) -> Any:
-    """``open`` of Python 2: text mode reads a binary file as bytes, and writes bytes as they are."""
+    """``open`` of Python 2: text mode reads a binary file as bytes; each mode writes both text and bytes."""
     mode = mode.replace("U", "") or "r"
+    if mode in ("wb", "bw", "ab") and not args and not keywords:
+        return _BytesWriter(builtins.open(path, mode, buffering=0))
     if "b" in mode or args or keywords or isinstance(path, int):
         return builtins.open(path, mode, *args, **keywords)
     if mode[0] == "r":
@@ -96,6 +107,15 @@ def open_(path: Any, mode: str = "r", *args: Any, **keywords: Any) -> Any:
         return builtins.open(path, mode + "b") if binary else builtins.open(path, mode, encoding="utf-8")
     raw = builtins.open(path, mode.replace("t", "") + "b")  # noqa: SIM115 - handed to the program
     return _Writer(raw, encoding="utf-8")
+
+
+def named_temporary_file(*args: Any, **keywords: Any) -> Any:
+    """``tempfile.NamedTemporaryFile`` whose binary modes (also the default one) take text too."""
+    made = _named_temporary_file(*args, **keywords)
+    plain = made.write
+    if "b" in made.file.mode:
+        vars(made)["write"] = lambda data: plain(data.encode() if isinstance(data, str) else data)
+    return made
 
 
 def names() -> dict[str, Any]:

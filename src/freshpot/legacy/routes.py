@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import email.message
-import gzip
 import io
+import itertools
 import os
 import re
 import tempfile
@@ -20,10 +20,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from freshpot.data.mnist import load_mnist
+from freshpot.legacy import caffe_folder
 from freshpot.legacy.notes import Notes
 
-__all__ = ["Routes"]
+__all__ = ["Routes", "fetch"]
 
 _SECONDS = 5.0  # how long an address that may still live is waited for
 
@@ -56,14 +59,32 @@ def _mnist_zip(hit: re.Match[str]) -> bytes:
 
 def _mnist_idx(hit: re.Match[str]) -> bytes:
     """One of MNIST's four files."""
-    from freshpot.formats.idx import write_idx
+    return caffe_folder.mnist_idx(hit["half"] == "train", hit["kind"], bool(hit["gz"]))
 
-    digits = load_mnist(None, "train" if hit["half"] == "train" else "test")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "idx"
-        write_idx(path, digits.images if hit["kind"] == "images" else digits.labels)
-        data = path.read_bytes()
-    return gzip.compress(data, 1) if hit["gz"] else data
+
+def _mnist_idx_zip(hit: re.Match[str]) -> bytes:
+    """All four, zipped."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for half, kind in itertools.product(("train", "t10k"), ("images", "labels")):
+            name = f"{half}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
+            archive.writestr(name, caffe_folder.mnist_idx(half == "train", kind, False))
+    return packed.getvalue()
+
+
+def _iris(hit: re.Match[str]) -> bytes:
+    """150 rows of four lengths and a name, of three kinds that a line nearly parts."""
+    random = np.random.default_rng(1936)
+    kinds = {
+        "setosa": (5.0, 3.4, 1.5, 0.2),
+        "versicolor": (5.9, 2.8, 4.3, 1.3),
+        "virginica": (6.6, 3.0, 5.5, 2.0),
+    }
+    lines = []
+    for kind, middle in kinds.items():
+        for row in random.normal(middle, (0.4, 0.3, 0.3, 0.15), (50, 4)).clip(0.1):
+            lines.append(",".join(f"{value:.1f}" for value in row) + f",Iris-{kind}")
+    return ("\n".join(lines) + "\n\n").encode()
 
 
 def _model(hit: re.Match[str]) -> bytes:
@@ -84,6 +105,13 @@ _TABLE = (
         r"yann\.lecun\.com/exdb/mnist/(?P<half>train|t10k)-(?P<kind>images|labels)-idx\d-ubyte(?P<gz>\.gz)?$",
         "a file made from {mnist}",
         _mnist_idx,
+    ),
+    _Route(r"download\.caffe2\.ai/datasets/mnist/mnist\.zip$", "files made from {mnist}", _mnist_idx_zip),
+    _Route(
+        r"archive\.ics\.uci\.edu/ml/machine-learning-databases/iris/iris\.data$",
+        "150 drawn rows in place of the iris data",
+        _iris,
+        alive=True,
     ),
     _Route(
         r"download\.caffe2\.ai/models/squeezenet/(?P<net>init_net|predict_net)\.pb$",
@@ -113,7 +141,7 @@ class Routes:
         for route in _TABLE:
             hit = re.search(route.address, address)
             if hit is not None:
-                data = _fetch(address) if route.alive else None
+                data = fetch(address) if route.alive else None
                 if data is None:
                     data = route.make(hit)
                     self._notes.add(f"{address}: {route.what.format(mnist=_mnist_name())}")
@@ -178,7 +206,7 @@ def _mnist_name() -> str:
     return load_mnist(None, "test", limit=1).title
 
 
-def _fetch(address: str) -> bytes | None:
+def fetch(address: str) -> bytes | None:
     """What an address that may still live has; None if it cannot be reached."""
     if os.environ.get("FRESHPOT_OFFLINE", "") not in ("", "0"):
         return None

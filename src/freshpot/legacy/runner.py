@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from freshpot.legacy import early, magics
+from freshpot.legacy import early, magics, missing
 from freshpot.legacy.cells import Cell, Document
 from freshpot.legacy.modernize import Modernized, modernize, parse
 from freshpot.legacy.surroundings import Surroundings
@@ -97,10 +97,13 @@ def run(document: Document, options: Options) -> Result:
         around.notes.add(f"written for Python 2: {changed} of {len(modern)} cells were modernised")
     result = Result(document, [Outcome(cell) for cell in document.cells], names=vars(around.module))
     with around.installed():
+        running = _Run(document, modern, around)
         try:
-            _Run(document, modern, around).all(result.outcomes, keep_going=options.keep_going)
+            running.all(result.outcomes, keep_going=options.keep_going)
         except KeyboardInterrupt:
             result.interrupted = True
+        if not result.passed and (lacks := missing.missing(running.trees)):
+            around.notes.add(lacks)
     result.figures, result.notes = around.figures.paths, around.notes.lines
     return result
 
@@ -111,7 +114,7 @@ class _Run:
     def __init__(self, document: Document, modern: list[Modernized], around: Surroundings) -> None:
         self._document, self._modern, self._around = document, modern, around
         self._names = vars(around.module)
-        self._trees = [None if cell.error else parse(cell.text) for cell in modern]
+        self.trees = [None if cell.error else parse(cell.text) for cell in modern]
         self._stop = False  # the program has ended itself
 
     def all(self, outcomes: list[Outcome], *, keep_going: bool) -> None:
@@ -165,7 +168,7 @@ class _Run:
         if not self._document.interactive:
             return
         known = {*self._names, *dir(builtins)}
-        for name, (later, statement) in early.imports_ahead(self._trees, index, known).items():
+        for name, (later, statement) in early.imports_ahead(self.trees, index, known).items():
             cell = self._document.cells[later]
             first = cell.first
             module = ast.increment_lineno(copy.deepcopy(ast.Module([statement], [])), first - 1)
@@ -213,6 +216,8 @@ class _Run:
         """Keep the error's first line, and the last line of the program that it came through."""
         code = self._code(self._index(outcome))
         outcome.error = _first_line(error)
+        if isinstance(error, ModuleNotFoundError):
+            outcome.error += missing.hint(error.name)
         if isinstance(error, SyntaxError) and error is self._modern[self._index(outcome)].error:
             outcome.error = f"{type(error).__name__}: {error.msg}; neither Python 3 nor Python 2"
             line = outcome.cell.first + (error.lineno or 1) - 1

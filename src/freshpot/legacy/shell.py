@@ -1,7 +1,7 @@
 """Magics and shell lines of a notebook, at run time.
 
-``cat`` is done here, and so are the few commands of the tables below, which fetch what freshpot has. Every other
-shell line needs the user's word: ``--allow-shell``.
+``cat``, ``wget`` of what freshpot answers and the commands of :mod:`commands` are done here. Every other shell line
+needs the user's word: ``--allow-shell``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from freshpot.errors import DataError, NotSupportedError
 from freshpot.legacy import python2
+from freshpot.legacy.commands import Commands
 from freshpot.legacy.notes import Notes
 from freshpot.legacy.overlay import Overlay
 from freshpot.legacy.routes import Routes
@@ -63,6 +64,7 @@ class Shell:
         self._overlay = overlay
         self._routes = routes
         self._allowed = allowed
+        self._commands = Commands(notes, overlay)
         self.shown = ""  # what the file shows below the cell that runs
 
     def bind(self, names: dict[str, Any]) -> None:
@@ -152,9 +154,9 @@ class Shell:
         """What a command prints that is done without a shell; None for others."""
         if not command.strip():
             return ""
-        for pattern, done in _COMMANDS:
-            if re.search(pattern, command) and not os.path.exists(command.split()[0]):
-                return done(self, command)
+        done = self._commands.run(command)
+        if done is not None:
+            return done
         if _SPECIAL.search(command):
             return None
         try:
@@ -218,39 +220,6 @@ class Shell:
             file.write(data)
         return f"{path} saved, {len(data)} bytes\n"
 
-    def _get_mnist(self, command: str) -> str:
-        self._notes.add(f"{command}: done by freshpot, which has MNIST or fetches it")
-        return ""
-
-    def _create_mnist(self, command: str) -> str:
-        """Databases as Caffe's script makes them, below the current folder."""
-        import shutil
-
-        from freshpot.data.image_db import write_image_db
-        from freshpot.data.mnist import load_mnist
-
-        lines = []
-        folder = Path("examples/mnist")
-        folder.mkdir(parents=True, exist_ok=True)
-        for split in ("train", "test"):
-            digits = load_mnist(None, split)
-            path = folder / f"mnist_{split}_lmdb"
-            shutil.rmtree(path, ignore_errors=True)
-            write_image_db("lmdb", path, digits.images, digits.labels, record="datum")
-            lines.append(f"{path}: {len(digits)} records, {digits.title}")
-        self._notes.add(f"{command}: done by freshpot, from {digits.title}")
-        return "\n".join(lines) + "\n"
-
-    def _model(self, command: str) -> str:
-        self._notes.add(f"{command}: models are stand-ins, found where they are asked for")
-        return ""
-
-
-_COMMANDS: tuple[tuple[str, Callable[[Shell, str], str]], ...] = (
-    (r"^(sh |bash )?(\./)?data/mnist/get_mnist\.sh$", Shell._get_mnist),
-    (r"^(sh |bash )?(\./)?examples/mnist/create_mnist\.sh$", Shell._create_mnist),
-    (r"^(sudo )?python[23]? -m caffe2\.python\.models\.download( -\w)* squeezenet$", Shell._model),
-)
 
 _MAGICS: dict[str, Callable[[Shell, str, str | None], Any]] = {
     "cat": Shell._cat_magic,

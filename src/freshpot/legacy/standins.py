@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from freshpot.formats.atomic import write_bytes
-from freshpot.legacy import pictures
+from freshpot.legacy import caffe_folder, pictures
 from freshpot.legacy.notes import Notes
 
 __all__ = ["StandIns"]
@@ -23,7 +23,6 @@ class _Entry(NamedTuple):
 
 
 def _picture(hit: re.Match[str], place: Path) -> str:
-    place.parent.mkdir(parents=True, exist_ok=True)
     pictures.draw(hit["name"], place)
     return "a drawing of the same size in place of the photograph"
 
@@ -33,7 +32,6 @@ def _model(hit: re.Match[str], place: Path) -> str:
     from caffe2.python.models import _local
     from freshpot.legacy import squeezenet
 
-    place.parent.mkdir(parents=True, exist_ok=True)
     found = _local.find("squeezenet")
     if found is not None:
         for name in _local.FILES:
@@ -53,7 +51,8 @@ def _caffe_root(hit: re.Match[str], place: Path) -> str:
 _TABLE = (
     _Entry(rf"(^|/)(?P<name>{'|'.join(map(re.escape, pictures.SIZES))})$", _picture),
     _Entry(r"(^|/)models/squeezenet/(init_net|predict_net)\.pb$", _model),
-    _Entry(r"^(/|[A-Za-z]:/).*/caffe/?$", _caffe_root),
+    _Entry(r"^(/|[A-Za-z]:/)(.*/)?caffe/?$", _caffe_root),
+    *(_Entry(names, make) for names, make in caffe_folder.ENTRIES),
 )
 
 
@@ -68,6 +67,7 @@ class StandIns:
         for entry in _TABLE:
             hit = re.search(entry.names, name.replace("\\", "/"))
             if hit is not None:
+                place.parent.mkdir(parents=True, exist_ok=True)
                 self._notes.add(f"{name}: {entry.make(hit, place)}")
                 return True
         return False

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from freshpot.legacy import ends, ipython, magics, python2
+from freshpot.legacy import ends, ipython, magics, python2, weights
 from freshpot.legacy.binding import bound
 from freshpot.legacy.figures import Figures
 from freshpot.legacy.notes import Notes
@@ -79,6 +79,8 @@ class Surroundings:
             )
             stack.enter_context(capped(self._quick, self._text, self.notes))
             stack.enter_context(self.routes.installed())
+            if "caffe" in self._text:
+                stack.enter_context(weights.installed(self.notes))
             stack.enter_context(ends.told())
             stack.enter_context(self._main_module())
             stack.enter_context(self.overlay.installed())

@@ -22,10 +22,7 @@ def node(type: str, inputs: str, outputs: str = "y", domain: str = "", **attribu
     made.input.extend("" if name == "-" else name for name in inputs.split())
     made.output.extend("" if name == "-" else name for name in outputs.split())
     for name, value in attributes.items():
-        if isinstance(value, (list, tuple)) and value and isinstance(value[0], str):
-            made.attribute.add(name=name, type=8, strings=[v.encode() for v in value])
-        else:
-            made.attribute.append(attribute(name, value))
+        made.attribute.append(attribute(name, value))
     return made
 
 

@@ -48,7 +48,7 @@ def tensor(name: str, value: np.ndarray) -> Any:
 
 
 def attribute(name: str, value: Any) -> Any:
-    """An AttributeProto of an int, float, text, tensor, or a list of ints or floats."""
+    """An AttributeProto of an int, float, text, tensor, graph, or a list of ints, floats or texts."""
     made = MESSAGES.AttributeProto(name=name)
     kinds = MESSAGES.AttributeProto
     if isinstance(value, (bool, int)):
@@ -57,6 +57,12 @@ def attribute(name: str, value: Any) -> Any:
         made.type, made.f = kinds.FLOAT, value
     elif isinstance(value, str):
         made.type, made.s = kinds.STRING, value.encode()
+    elif isinstance(value, MESSAGES.GraphProto):
+        made.type = kinds.GRAPH
+        made.g.CopyFrom(value)
+    elif isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value):
+        made.type = kinds.STRINGS
+        made.strings.extend(item.encode() for item in value)
     elif isinstance(value, np.ndarray):
         made.type = kinds.TENSOR
         made.t.CopyFrom(tensor("", value))

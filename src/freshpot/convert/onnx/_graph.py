@@ -8,16 +8,18 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
 
 from freshpot.errors import NotSupportedError
 from freshpot.formats.onnx import MESSAGES, attribute, tensor
 from freshpot.net import Op, registry
 
 Converter = Callable[["Graph", "Call"], None]
+Spec = tuple[tuple[int, ...], torch.dtype]
 _table: dict[str, Converter] = {}
 
 
@@ -57,10 +59,21 @@ class Call:
 
     def shape(self, i: int = 0) -> list[int]:
         """An input's shape."""
-        found = self._graph.shapes.get(self.inputs[i])
+        return list(self._spec(self.inputs[i], self.op.inputs[i])[0])
+
+    def dtype(self, i: int = 0) -> torch.dtype:
+        """An input's element type."""
+        return self._spec(self.inputs[i], self.op.inputs[i])[1]
+
+    def made(self, i: int = 0) -> list[int]:
+        """An output's shape."""
+        return list(self._spec(self.outputs[i], self.op.outputs[i])[0])
+
+    def _spec(self, name: str, blob: str) -> Spec:
+        found = self._graph.specs.get(name)
         if found is None:
-            self.refuse(f"the shape of '{self.op.inputs[i]}' is not known beforehand.")
-        return list(found)
+            self.refuse(f"the shape of '{blob}' is not known beforehand.")
+        return found
 
     def refuse(self, what: str) -> NoReturn:
         """Refuse the call.
@@ -79,13 +92,30 @@ class Call:
 class Graph:
     """An ONNX graph in the making. Every result has a name of its own."""
 
-    def __init__(self, values: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
+    def __init__(self, values: Mapping[str, np.ndarray], specs: dict[str, Spec]) -> None:
         self.values = dict(values)
-        self.shapes = shapes
+        #: shape and type of the values that are known so far
+        self.specs = specs
         self.nodes: list[Any] = []
+        #: what nodes make
+        self.made: set[str] = set()
         self.initializers: dict[str, Any] = {}
         self._names: dict[str, str] = {}
-        self._taken = set(shapes) | set(values)
+        self._taken = set(specs) | set(values)
+
+    def inside(self) -> Graph:
+        """A graph for a node's body, whose names are none of this one's."""
+        body = Graph({}, {})
+        body._taken = set(self._taken) | self.made
+        return body
+
+    def take_over(self, body: Graph) -> None:
+        """Leave the names of a body to it."""
+        self.reserve(body._taken)
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Leave names to others."""
+        self._taken.update(names)
 
     def name_of(self, blob: str) -> str:
         """What the blob's present value is called."""
@@ -108,6 +138,14 @@ class Graph:
         """A parameter's value, None if it is none."""
         return self.values.get(name)
 
+    def inner(self, type: str, inputs: Sequence[str], stem: str, **attributes: Any) -> str:
+        """Append a node whose one output gets a name of its own, with ``stem`` at the front; its name."""
+        return self.node(type, inputs, self.fresh(stem), **attributes)
+
+    def ints(self, name: str, values: Sequence[int]) -> str:
+        """A fixed vector of whole numbers."""
+        return self.constant(name, list(values), "int64")
+
     def constant(self, name: str, value: Any, dtype: str = "float32") -> str:
         """A fixed tensor."""
         made = self.fresh(name)
@@ -117,6 +155,7 @@ class Graph:
     def node(self, type: str, inputs: Sequence[str], outputs: Sequence[str] | str, **attributes: Any) -> str:
         """Append a node; its first output."""
         made = [outputs] if isinstance(outputs, str) else list(outputs)
+        self.made.update(made)
         self.nodes.append(
             MESSAGES.NodeProto(
                 op_type=type,

@@ -1,10 +1,13 @@
-"""Activations, arithmetic, shapes."""
+"""Activations, arithmetic, comparisons."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from freshpot.convert.onnx._graph import Call, Graph, onnx
+from freshpot.formats.onnx import number_of
+from freshpot.ops.dtypes import NAME
+from freshpot.ops.tensor.cast import type_number
 
 _PLAIN = {
     "Relu": "Relu",
@@ -24,6 +27,19 @@ _PLAIN = {
     "Max": "Max",
     "Min": "Min",
     "Reciprocal": "Reciprocal",
+    "Mean": "Mean",
+    "Sign": "Sign",
+    "Sin": "Sin",
+    "Cos": "Cos",
+    "Tan": "Tan",
+    "Asin": "Asin",
+    "Acos": "Acos",
+    "Atan": "Atan",
+    "Sinh": "Sinh",
+    "Cosh": "Cosh",
+    "Not": "Not",
+    "Choose": "Where",
+    "BNLL": "Softplus",
     "Copy": "Identity",
     "StopGradient": "Identity",
     "CaffeKeep": "Identity",
@@ -103,7 +119,20 @@ def softmax(graph: Graph, call: Call) -> None:
     graph.node("Reshape", [chances, graph.constant(f"{made}_shape", shape, "int64")], made)
 
 
-_BINARY = {"Add": "Add", "Sub": "Sub", "Mul": "Mul", "Div": "Div"}
+_BINARY = {
+    "Add": "Add",
+    "Sub": "Sub",
+    "Mul": "Mul",
+    "Div": "Div",
+    "LT": "Less",
+    "LE": "LessOrEqual",
+    "GT": "Greater",
+    "GE": "GreaterOrEqual",
+    "EQ": "Equal",
+    "And": "And",
+    "Or": "Or",
+    "Xor": "Xor",
+}
 
 
 @onnx(*_BINARY)
@@ -182,40 +211,71 @@ def eltwise(graph: Graph, call: Call) -> None:
         x = graph.node("Mul", [x, other], made if i == len(inputs) - 1 else graph.fresh(made))
 
 
-@onnx("Concat")
-def concat(graph: Graph, call: Call) -> None:
+@onnx("Selu")
+def selu(graph: Graph, call: Call) -> None:
     own = call.operator
-    axis = own.axis if call.op.args.get("axis") is not None else 1 if own.order == "NCHW" else 3
-    if own.add_axis:
-        call.refuse("add_axis is not converted.")
-    graph.node("Concat", call.inputs, call.outputs[0], axis=int(axis))
+    graph.node("Selu", call.inputs, call.outputs[0], alpha=float(own.alpha), gamma=float(own.scale))
 
 
-@onnx("Flatten")
-def flatten(graph: Graph, call: Call) -> None:
-    graph.node("Flatten", call.inputs, call.outputs[0], axis=int(call.operator.axis))
+@onnx("Sqr", "Cube", "Rsqrt")
+def powers(graph: Graph, call: Call) -> None:
+    exponent = {"Sqr": 2.0, "Cube": 3.0, "Rsqrt": -0.5}[call.op.type]
+    graph.node(
+        "Pow", [call.inputs[0], graph.constant(f"{call.outputs[0]}_exponent", exponent)], call.outputs[0]
+    )
 
 
-@onnx("Reshape")
-def reshape(graph: Graph, call: Call) -> None:
-    if len(call.inputs) > 1:
-        call.refuse("a shape that is computed is not converted.")
-    shape = graph.constant(f"{call.outputs[0]}_shape", list(call.operator.shape), "int64")
-    graph.node("Reshape", [call.inputs[0], shape], call.outputs[0])
+@onnx("Gelu")
+def gelu(graph: Graph, call: Call) -> None:
+    """x / 2 * (1 + erf(x / sqrt(2)))"""
+    x, made = call.inputs[0], call.outputs[0]
+    if call.operator.fast_gelu:
+        call.refuse("the approximation is not converted.")
+    root = graph.inner("Mul", [x, graph.constant(f"{made}_root", 0.5**0.5)], f"{made}_x")
+    more = graph.inner("Add", [graph.inner("Erf", [root], made), graph.constant(f"{made}_one", 1.0)], made)
+    half = graph.inner("Mul", [x, graph.constant(f"{made}_half", 0.5)], f"{made}_x")
+    graph.node("Mul", [half, more], made)
 
 
-@onnx("Transpose")
-def transpose(graph: Graph, call: Call) -> None:
-    graph.node("Transpose", call.inputs, call.outputs[0], perm=[int(a) for a in call.operator.axes] or None)
+@onnx("CaffeSwish")
+def caffe_swish(graph: Graph, call: Call) -> None:
+    made = call.outputs[0]
+    scaled = graph.inner("Mul", [call.inputs[0], graph.constant(f"{made}_beta", call.operator.beta)], made)
+    graph.node("Mul", [call.inputs[0], graph.inner("Sigmoid", [scaled], made)], made)
 
 
-@onnx("Crop")
-def crop(graph: Graph, call: Call) -> None:
+@onnx("CaffeExp", "CaffeLog")
+def exp_log(graph: Graph, call: Call) -> None:
+    """base ^ (scale * x + shift), and log_base(scale * x + shift); base -1 is e."""
     own, made = call.operator, call.outputs[0]
-    ends = [o + s for o, s in zip(own.offsets, own.sizes, strict=True)]
-    axes = list(range(len(call.shape()) - len(ends), len(call.shape())))
-    bounds = [
-        graph.constant(f"{made}_{name}", np.array(v), "int64")
-        for name, v in (("starts", own.offsets), ("ends", ends), ("axes", axes))
-    ]
-    graph.node("Slice", [call.inputs[0], *bounds], made)
+    inside = graph.inner("Mul", [call.inputs[0], graph.constant(f"{made}_scale", own.scale)], made)
+    inside = graph.inner("Add", [inside, graph.constant(f"{made}_shift", own.shift)], made)
+    log_base = 1.0 if own.base == -1 else math.log(own.base)
+    if call.op.type == "CaffeExp":
+        scaled = graph.inner("Mul", [inside, graph.constant(f"{made}_log", log_base)], made)
+        graph.node("Exp", [scaled], made)
+    else:
+        logs = graph.inner("Log", [inside], made)
+        graph.node("Mul", [logs, graph.constant(f"{made}_log", 1.0 / log_base)], made)
+
+
+@onnx("Threshold")
+def threshold(graph: Graph, call: Call) -> None:
+    made = call.outputs[0]
+    above = graph.inner(
+        "Greater", [call.inputs[0], graph.constant(f"{made}_low", call.operator.threshold)], made
+    )
+    graph.node("Cast", [above], made, to=1)
+
+
+@onnx("NE")
+def not_equal(graph: Graph, call: Call) -> None:
+    if call.operator.broadcast:
+        call.refuse("the argument broadcast is not converted.")
+    graph.node("Not", [graph.inner("Equal", call.inputs, call.outputs[0])], call.outputs[0])
+
+
+@onnx("Cast")
+def cast(graph: Graph, call: Call) -> None:
+    name = NAME.get(type_number(call.operator.to) or -1, "")
+    graph.node("Cast", call.inputs, call.outputs[0], to=number_of(name))

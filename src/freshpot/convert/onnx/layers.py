@@ -72,11 +72,9 @@ def pool(graph: Graph, call: Call) -> None:
     kernel = _each(own, "kernels", "kernel", len(size))
     strides = _each(own, "strides", "stride", len(size))
     pads = _pads(own, len(size))
-    if getattr(own, "legacy_pad", 0):
-        call.refuse("legacy_pad is not converted.")
-    made = graph.shapes.get(call.op.outputs[0])
-    if made is None:
-        call.refuse("the shape of its output is not known beforehand.")
+    if getattr(own, "legacy_pad", 0) in (1, 2):
+        call.refuse("legacy_pad 1 and 2 are not converted.")
+    made = call.made()
     # margins that make the sizes come out without rounding
     rows = list(zip(size, kernel, strides, made[2:], strict=True))
     half = len(size)

@@ -142,9 +142,12 @@ class KernelError(NetError):
     """An operator failed while it ran."""
 
 
-def near_matches(name: str, known: Iterable[str], count: int = 3) -> str:
-    """A sentence with the nearest known names, or nothing: ``" Did you mean Conv, ConvTranspose?"``."""
+def near_matches(name: object, known: Iterable[str], count: int = 3) -> str:
+    """A sentence with the nearest known names, or nothing: ``" Did you mean Conv, ConvTranspose?"``.
+
+    ``name`` is what a program gave, which may be no text at all.
+    """
     known = list(known)
     lower = {k.lower(): k for k in known}
-    found = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, n=count, cutoff=0.6)]
+    found = [lower[k] for k in difflib.get_close_matches(str(name).lower(), lower, n=count, cutoff=0.6)]
     return f" Did you mean {', '.join(found)}?" if found else ""

@@ -13,6 +13,7 @@ import torch
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, utils, workspace
+from freshpot.engine import Workspace
 from freshpot.errors import (
     ArgumentError,
     DTypeError,
@@ -641,3 +642,21 @@ def test_quantised_tensors_are_fetched_apart() -> None:
     workspace.FeedBlob("x", np.ones(1))
     with pytest.raises(AssertionError, match="blob 'x' is not a quantised tensor; fetch it with FetchBlob"):
         workspace.FetchInt8Blob("x")
+
+
+def test_a_sparse_gradient_is_two_blobs() -> None:
+    slices = core.GradientSlice(indices="i", values="v")
+    for access in (workspace.FetchBlob, workspace.HasBlob, workspace.ResetBlob, lambda n: workspace.blobs[n]):
+        with pytest.raises(AssertionError, match=r"take its \.indices and \.values"):
+            access(slices)
+    with pytest.raises(TypeError, match="got GradientSlice"):
+        core.CreateOperator("Relu", slices, "y")
+    with pytest.raises(MissingBlobError, match="there is no blob"):
+        Workspace().get(slices)  # type: ignore[arg-type]
+
+
+def test_intels_kernels_are_the_cpu() -> None:
+    workspace.FeedBlob("x", np.ones(2, np.float32), core.DeviceOption(caffe2_pb2.IDEEP))
+    with core.DeviceScope(core.DeviceOption(caffe2_pb2.IDEEP)):
+        workspace.RunOperatorOnce(core.CreateOperator("Negative", ["x"], ["y"]))
+    assert workspace.FetchBlob("y").tolist() == [-1, -1]

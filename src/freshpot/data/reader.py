@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 from freshpot.data.blocks import Block, Record
 from freshpot.data.rounds import Rounds
@@ -317,6 +317,9 @@ class DBReader:
     Raises:
         DataError: no such database, an empty one, or fewer records than ``shard_id`` needs.
     """
+
+    #: whether records may be read before somebody wants them
+    reads_ahead: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import warnings
 import torch
 
 from freshpot.errors import DeviceError
-from freshpot.net.op import CPU, CUDA, Device
+from freshpot.net.op import CPU, CUDA, IDEEP, Device
 
 _CPU = torch.device("cpu")
 
@@ -24,9 +24,9 @@ def torch_device(device: Device | None) -> torch.device:
     is refused.
 
     Raises:
-        DeviceError: in strict mode; or the device type is neither CPU nor CUDA.
+        DeviceError: in strict mode; or the device type is none of CPU, IDEEP and CUDA.
     """
-    if device is None or device.type in (None, CPU):
+    if device is None or device.type in (None, CPU, IDEEP):
         return _CPU
     if device.type != CUDA:
         raise DeviceError(

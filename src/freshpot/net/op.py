@@ -18,13 +18,15 @@ ArgValue = Union[
 ]
 
 CPU, CUDA = 0, 1
+#: Intel's kernels for the CPU; PyTorch's own use them, so this is the CPU
+IDEEP = 5
 
 
 @dataclass(slots=True)
 class Device:
     """Where an operator runs, field for field what Caffe2's ``DeviceOption`` says (``None``: not said).
 
-    ``type`` is 0 for CPU and 1 for CUDA; other numbers name devices that freshpot does not have.
+    ``type`` is 0 or 5 for CPU and 1 for CUDA; other numbers name devices that freshpot does not have.
     ``index`` counts devices from 0, ``random_seed`` seeds the operators that draw random numbers.
     """
 

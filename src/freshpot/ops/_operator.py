@@ -370,6 +370,7 @@ class _GradientMethod:
             "calls_together": None,
             "same_every_run": False,
             "check": self.options.get("check") or Operator.check,
+            "infer": Operator.infer,
             "gradient_rule": None,
             "no_gradient": "it is itself a gradient",
         }

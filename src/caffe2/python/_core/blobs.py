@@ -123,7 +123,7 @@ def rectify(blobs: Any, net: Net | None = None) -> list[BlobReference]:
     """
     if isinstance(blobs, (str, bytes, BlobReference)):
         blobs = [blobs]
-    elif not isinstance(blobs, (list, tuple)):
+    elif type(blobs) not in (list, tuple):  # a GradientSlice is a tuple of another kind: no list of blobs
         raise TypeError(
             f"inputs and outputs are names, BlobReferences or lists of these; got {type(blobs).__name__}."
         )

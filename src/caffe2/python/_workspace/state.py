@@ -92,8 +92,9 @@ def blob_name(name: Any) -> str:
         return name
     if isinstance(name, bytes):
         return name.decode("utf-8")
-    require(
-        type(name).__name__ == "BlobReference",
-        f"a blob is named by text or a BlobReference, got {type(name).__name__}.",
+    kind = type(name).__name__
+    hint = (
+        " A sparse gradient is two blobs: take its .indices and .values." if kind == "GradientSlice" else ""
     )
+    require(kind == "BlobReference", f"a blob is named by text or a BlobReference, got {kind}.{hint}")
     return str(name)

@@ -55,6 +55,16 @@ class Sum(Operator):
         return X
 
 
+class SumInt(Sum):
+    """Y = X0 + X1 + …, as Sum, without a gradient.
+
+    Source:   caffe2/operators/elementwise_sum_op.cc
+    """
+
+    gradient_rule = None
+    no_gradient = "it is meant for whole numbers"
+
+
 def _weighted_rule(g: GradientMaker) -> list[Op]:
     count = len(g.op.inputs)
     made = list(range(0, count, 2))

@@ -66,7 +66,7 @@ class TensorProtosDBInput(Operator):
 
     def setup(self) -> None:
         self._reader: DBReader | None = None
-        self._batches: Prefetcher[Any]
+        self._batches: Any
         if self.batch_size < 0:
             self.refuse(f"argument 'batch_size' must be >= 0, got {self.batch_size}.", ArgumentError)
 
@@ -93,7 +93,8 @@ class TensorProtosDBInput(Operator):
         if self._reader is not None:
             self._batches.close()
         self._reader = reader
-        self._batches = Prefetcher(TensorProtosInput(reader, self.batch_size))
+        batches = TensorProtosInput(reader, self.batch_size)
+        self._batches = Prefetcher(batches) if reader.reads_ahead else iter(batches)
 
     def _tensor(self, array: np.ndarray) -> Any:
         if array.dtype == object:

@@ -54,3 +54,26 @@ class ThrowException(Operator):
 
     def kernel(self) -> tuple[Tensor, ...]:
         self.refuse(self.message, KernelError)
+
+
+class _Dies(Operator, abstract=True):
+    """What ended the process in the original fails like any operator."""
+
+    def kernel(self) -> tuple[Tensor, ...]:
+        self.refuse("the net asks for this failure.", KernelError)
+
+
+for _name, _what in {
+    "LogFatal": "writing a fatal line to the log",
+    "Crash": "writing to address 0",
+    "ThrowChildThreadException": "an exception in a thread of its own",
+}.items():
+    type(
+        _name,
+        (_Dies,),
+        {
+            "__doc__": "Fail.\n\nRaises:   KernelError, always.\n"
+            f"Differs:  the original ends the process, by {_what}.\nSource:   caffe2/operators/utility_ops.h",
+            "__module__": __name__,
+        },
+    )

@@ -37,6 +37,11 @@ class StatRegistry:
         with self._lock:
             self._sums[name] = self._sums.get(name, 0) + amount
 
+    def clear(self) -> None:
+        """Forget all sums."""
+        with self._lock:
+            self._sums.clear()
+
     def publish(self, *, reset: bool = False) -> list[Statistic]:
         """All sums, the newest name first; with ``reset`` they become 0, and none that is added is lost."""
         with self._lock:

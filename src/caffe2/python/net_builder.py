@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from caffe2.python import core
 from caffe2.python._errors import require
 from caffe2.python._net_builder import control_nets, steps
 from caffe2.python._net_builder.builder import NetBuilder
@@ -52,8 +51,8 @@ __all__ = [
 class Operations:
     """Operators and blocks for the current builder: ``ops.Add([a, b])``, ``with ops.loop(10): …``."""
 
-    def net(self, net: core.Net | None = None, name: str | None = None) -> core.Net:
-        """The net that operators are added to; or add a given net, or begin a new one of a given name.
+    def net(self, net: Any = None, name: str | None = None) -> Any:
+        """The net that operators are added to; or add a given net or step, or begin a new net of a given name.
 
         Raises:
             MisuseError: both are given.

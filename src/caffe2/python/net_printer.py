@@ -75,7 +75,7 @@ def analyze(obj: Any) -> None:
 
 
 def to_string(obj: Any, **kwargs: Any) -> str:
-    """A Net, NetDef, OperatorDef, ExecutionStep, Task or TaskGroup as text.
+    """A Net, NetDef, OperatorDef, ExecutionStep, Task, TaskGroup or Job as text.
 
     Args:
         kwargs: those of `Printer`.

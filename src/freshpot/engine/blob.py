@@ -59,6 +59,10 @@ class Blob:
         """True if nothing was ever written to it."""
         return self.value is EMPTY
 
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.value = EMPTY
+
     @property
     def pinned(self) -> bool:
         """True if the user may hold a view of its memory."""

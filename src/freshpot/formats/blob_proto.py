@@ -29,7 +29,9 @@ from freshpot.formats.tensor_proto import (
 
 __all__ = [
     "CHUNK_SIZE",
+    "OBJECT_TYPES",
     "Int8Tensor",
+    "SavedObject",
     "blob_from_protos",
     "blob_to_protos",
     "blobs_from_records",
@@ -47,6 +49,18 @@ CHUNK_SIZE = 1_000_000
 CHUNK_SEPARATOR = "#%"
 
 
+#: kinds of blobs, as files name them, that are read and written as `SavedObject`
+OBJECT_TYPES = frozenset(
+    {
+        "std::unique_ptr<Counter<int64_t>>",
+        "std::unique_ptr<TreeCursor>",
+        "std::unique_ptr<caffe2::IndexBase>",
+        "std::unique_ptr<std::mutex>",
+        *(f"(std::unordered_map<{k}, {v}>)" for k in ("int64_t", "int32_t") for v in ("int64_t", "int32_t")),
+    }
+)
+
+
 class Int8Tensor(NamedTuple):
     """An 8-bit quantised tensor: real = scale * (data - zero_point)."""
 
@@ -55,12 +69,20 @@ class Int8Tensor(NamedTuple):
     zero_point: int
 
 
+class SavedObject(NamedTuple):
+    """A blob that is neither tensor nor text, as files have it: a counter, a map …"""
+
+    type: str
+    content: bytes | None = None
+    tensor: NDArray[Any] | None = None
+
+
 def blob_to_protos(name: str, value: Any, chunk_size: int = CHUNK_SIZE) -> Iterator[tuple[str, Any]]:
     """The records that save a blob: (key, BlobProto), one for each ``chunk_size`` elements of a tensor.
 
     Args:
         name: the blob's name.
-        value: array, number, bytes, str or :class:`Int8Tensor`.
+        value: array, number, bytes, str, :class:`Int8Tensor` or :class:`SavedObject`.
         chunk_size: elements in a record, > 0; 0: never split; -1: :data:`CHUNK_SIZE`.
 
     Raises:
@@ -72,6 +94,9 @@ def blob_to_protos(name: str, value: Any, chunk_size: int = CHUNK_SIZE) -> Itera
         return
     if isinstance(value, Int8Tensor):
         yield name, _int8_to_proto(name, value)
+        return
+    if isinstance(value, SavedObject):
+        yield name, _object_to_proto(name, value)
         return
     array = as_tensor_array(value, name)
     flat = array.ravel()
@@ -137,6 +162,9 @@ def blob_from_protos(protos: Iterable[Any], *, path: object = None, where: str |
         raise FormatError("no record of this blob", path=path, where=where)
     first = chunks[0]
     where = where or (f"blob {first.name!r}" if first.name else None)
+    if len(chunks) == 1 and first.type in OBJECT_TYPES:
+        tensor = tensor_from_proto(first.tensor) if first.HasField("tensor") else None
+        return SavedObject(first.type, first.content if first.HasField("content") else None, tensor)
     if first.HasField("tensor"):
         return _join_tensor([chunk.tensor for chunk in chunks], path, where)
     if first.type == "std::string":
@@ -148,6 +176,16 @@ def blob_from_protos(protos: Iterable[Any], *, path: object = None, where: str |
     if first.HasField("qtensor") and first.type.startswith("Int8Tensor"):
         return _int8_from_proto(first.qtensor, path, where)
     return first
+
+
+def _object_to_proto(name: str, value: SavedObject) -> Any:
+    proto = _PB.BlobProto(name=name, type=value.type)
+    if value.tensor is not None:
+        array = as_tensor_array(value.tensor, name)
+        proto.tensor.CopyFrom(_chunk_to_proto(name, array, array.ravel(), 0).tensor)
+    if value.content is not None:
+        proto.content = value.content
+    return proto
 
 
 def _chunk_to_proto(name: str, array: NDArray[Any], piece: NDArray[Any], begin: int) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from caffe2.proto.caffe2_pb2 import OperatorDef
 from caffe2.python._errors import require
 from caffe2.python._net_printer.visitor import Visitor
+from caffe2.python.checkpoint import Job
 from caffe2.python.core import ExecutionStep, Net
 from caffe2.python.task import Task, TaskGroup, WorkspaceType
 
@@ -112,3 +113,10 @@ def analyze_task_group(analyzer: Analyzer, tg: TaskGroup) -> None:
     for task in tg.tasks_by_node().tasks():
         with analyzer.set_workspace(node=task.node):
             analyzer(task)
+
+
+@Analyzer.register(Job)
+def analyze_job(analyzer: Analyzer, job: Job) -> None:
+    """A job: what runs before the epochs, and an epoch."""
+    analyzer(job.init_group)
+    analyzer(job.epoch_group)

@@ -10,6 +10,7 @@ from typing import Any
 from caffe2.proto.caffe2_pb2 import NetDef, OperatorDef
 from caffe2.python._net_printer.text import Text, argument_value, call, format_device_option
 from caffe2.python._net_printer.visitor import Visitor
+from caffe2.python.checkpoint import Job
 from caffe2.python.core import ExecutionStep, Net
 from caffe2.python.task import Task, TaskGroup, TaskOutput
 
@@ -127,3 +128,15 @@ def print_task_group(text: Printer, tg: TaskGroup, header: str | None = None) ->
     with text.context(header or call("TaskGroup")):
         for task in tg.tasks_by_node().tasks():
             text(task)
+
+
+@Printer.register(Job)
+def print_job(text: Printer, job: Job) -> None:
+    """A job with its groups."""
+    text(job.init_group, "Job.current().init_group")
+    text(job.epoch_group, "Job.current().epoch_group")
+    with text.context("Job.current().stop_conditions"):
+        for output in job.stop_conditions:
+            text.add(_output_text(output))
+    text(job.download_group, "Job.current().download_group")
+    text(job.exit_group, "Job.current().exit_group")

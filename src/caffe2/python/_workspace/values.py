@@ -15,11 +15,11 @@ from freshpot.convert.netdef import device_from_proto
 from freshpot.engine import Blob, Workspace
 from freshpot.engine.device import torch_device
 from freshpot.engine.kept import copied
-from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError, near_matches
+from freshpot.errors import DTypeError, MissingBlobError, near_matches
 from freshpot.formats.blob_proto import Int8Tensor, deserialize_blob, serialize_blob
 from freshpot.formats.tensor_proto import tensor_from_proto
 from freshpot.ops.copies import own_copy
-from freshpot.ops.dtypes import describe
+from freshpot.ops.io._serde import from_plain, to_plain
 from freshpot.ops.quantized_tensor import QuantizedTensor
 
 
@@ -100,13 +100,11 @@ def serialize(blob: Blob) -> bytes:
     """A blob as a serialised BlobProto.
 
     Raises:
-        NotSupportedError: it holds neither a tensor nor text.
+        NotSupportedError: it holds something that has no serialised form.
     """
     value = fetch(blob)
     if isinstance(value, bytes) and not isinstance(blob.value, bytes):
-        raise NotSupportedError(
-            f"blob '{blob.name}' holds {describe(blob.value)}, which has no serialised form."
-        )
+        value = to_plain(blob.name, blob.value)
     return serialize_blob(blob.name, value)
 
 
@@ -115,14 +113,13 @@ def deserialize(ws: Workspace, name: str, data: bytes) -> None:
 
     Raises:
         FormatError: not a BlobProto.
-        NotSupportedError: it holds neither a tensor nor text.
+        NotSupportedError: it holds something that cannot be restored.
     """
     _, value = deserialize_blob(data)
-    if isinstance(value, Int8Tensor):
-        value = QuantizedTensor(torch.from_numpy(value.data.copy()), value.scale, value.zero_point)
-    elif not isinstance(value, (np.ndarray, bytes)):
-        raise NotSupportedError(f"blob '{name}': a saved blob of type {value.type!r} cannot be restored.")
-    ws.feed(name, value)
+    if isinstance(value, (np.ndarray, bytes)):
+        ws.feed(name, value)
+        return
+    ws.feed(name, from_plain(name, value, torch.device("cpu")))
 
 
 def spec(value: Any) -> tuple[tuple[int, ...], torch.dtype] | None:

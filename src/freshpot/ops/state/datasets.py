@@ -336,6 +336,8 @@ class ConcatTensorVector(_OnVector):
 
 
 def _appended(operator: Operator, a: Any, b: Any) -> Any:
+    if len(a.shape) and not a.shape[0] and len(b.shape):
+        return clone(b)  # what has no rows yet becomes of any type
     if len(a.shape) < 1 or a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
         operator.refuse(
             f"rows {tuple(b.shape)} of {b.dtype} do not go with those of {tuple(a.shape)}, {a.dtype}."

@@ -31,10 +31,8 @@ class Free(Operator):
             )
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
-        from freshpot.engine import EMPTY
-
         for blob in outputs:
-            blob.value = EMPTY
+            blob.clear()
 
 
 class FeedBlob(Operator):

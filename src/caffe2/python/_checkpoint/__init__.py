@@ -1,0 +1,1 @@
+"""Parts of `checkpoint`: jobs, and what saves and loads their blobs."""

@@ -1,0 +1,1 @@
+"""Parts of `dataio`: readers that stop early, readers of several sources."""

@@ -21,7 +21,7 @@ from freshpot.errors import (
 )
 from freshpot.paddle._missing import original_names
 
-nets = paddle.vision.models
+nets, dist = paddle.vision.models, paddle.distribution
 nn, F, opt, io = paddle.nn, paddle.nn.functional, paddle.optimizer, paddle.io
 
 
@@ -69,6 +69,36 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     "a scale": (lambda: nets.ShuffleNetV2(0.7), ArgumentError, "scale 0.7; choose 0.25"),
     "an activation's name": (lambda: nets.ShuffleNetV2(act="mish"), ArgumentError, "'mish'; choose 'relu'"),
     "layers of a dense network": (lambda: nets.DenseNet(120), ArgumentError, "layers 120; choose 121"),
+    "a level of amp": (lambda: paddle.amp.auto_cast(level="O3").__enter__(), ArgumentError, "'O3'; choose O0"),
+    "a type of amp": (lambda: paddle.amp.decorate(1, dtype="int8"), ArgumentError, "'int8'; choose"),
+    "a scaler": (lambda: paddle.amp.GradScaler(incr_ratio=0.5), ArgumentError, "incr_ratio 0.5 must be over 1"),
+    "several processes": (lambda: paddle.distributed.spawn(print, nprocs=2), NotSupportedError, "2 processes; only"),
+    "a launch": (lambda: paddle.distributed.launch(), NotSupportedError, "run the program itself"),
+    "a batch of nothing": (lambda: paddle.batch(iter, 0), ArgumentError, "1 or more, got 0"),
+    "flops of a function": (lambda: paddle.flops(abs, [1]), ArgumentError, "must be a layer, got builtin"),
+    "random numbers": (lambda: paddle.set_rng_state([1]), ArgumentError, "int is not what get_rng_state gives"),
+    "a norm apart": (lambda: nn.utils.weight_norm(linear(), "w"), ArgumentError, "Linear has no parameter 'w'"),
+    "a norm apart twice": (
+        lambda: nn.utils.weight_norm(nn.utils.weight_norm(linear())), ArgumentError, "has its norm apart already",
+    ),
+    "a norm's axis": (lambda: nn.utils.weight_norm(linear(), dim=3), ArgumentError, "dim 3 of 'weight' with 2 axes"),
+    "no norm apart": (lambda: nn.utils.remove_weight_norm(linear()), ArgumentError, "has no norm apart"),
+    "iterations": (lambda: nn.utils.spectral_norm(linear(), n_power_iterations=0), ArgumentError, "at least 1"),
+    "a spectral norm twice": (
+        lambda: nn.utils.spectral_norm(nn.utils.spectral_norm(linear())), ArgumentError, "is divided already",
+    ),
+    "no mean": (lambda: dist.Cauchy(0.0, 1.0).mean, ArgumentError, "Cauchy has no mean"),
+    "no gradient of draws": (lambda: dist.Categorical(paddle.ones([2])).rsample(), NotSupportedError, "no gradient"),
+    "no gradient of counts": (lambda: dist.Geometric(0.5).rsample(), NotSupportedError, "draws have no gradient"),
+    "a concentration": (lambda: dist.Dirichlet(1.0), ArgumentError, "at least one axis"),
+    "no draws": (lambda: dist.Multinomial(0, paddle.ones([2])), ArgumentError, "1 or more, got 0"),
+    "a divergence": (
+        lambda: dist.kl_divergence(dist.Cauchy(0.0, 1.0), dist.Bernoulli(0.5)), NotSupportedError, "see register_kl",
+    ),
+    "a distribution of one's own": (lambda: dist.Distribution().entropy(), NotSupportedError, "entropy is not known"),
+    "a map of one's own": (lambda: dist.Transform().forward(X), NotSupportedError, "forward is not known"),
+    "a map's shapes": (lambda: dist.ReshapeTransform((2,), (3,)), ArgumentError, r"\[2\] cannot become \[3\]"),
+    "axes of draws": (lambda: dist.Independent(dist.Normal(0.0, 1.0), 1), ArgumentError, "rank 1 of 0 axes"),
     "no parameters": (lambda: opt.SGD(0.1), ArgumentError, r"parameters=model.parameters\(\)"),
     "a learning rate": (lambda: opt.SGD("0.1", linear().parameters()), ArgumentError, "number or an LRScheduler"),
     "a clip": (lambda: opt.SGD(0.1, linear().parameters(), grad_clip=1.0), ArgumentError, "ClipGradBy"),
@@ -233,8 +263,8 @@ def test_every_name_of_the_original_is_there_or_said_to_be_missing(place: str) -
 
 
 def test_modules_that_are_missing_are_said_to_be() -> None:
-    with pytest.raises(NotSupportedError, match=r"paddle\.distribution is Paddle's"):
-        paddle.distribution  # noqa: B018
+    with pytest.raises(NotSupportedError, match=r"paddle\.distributed\.shard_tensor is Paddle's"):
+        paddle.distributed.shard_tensor  # noqa: B018
     with pytest.raises(NotSupportedError, match=r"Tensor\.to_sparse_coo is Paddle's"):
         paddle.ones([1]).to_sparse_coo  # noqa: B018
     with pytest.raises(AttributeError, match=r"no 'zeroes' here\. Did you mean zeros"):
@@ -245,7 +275,8 @@ def test_modules_that_are_missing_are_said_to_be() -> None:
 
 def test_every_public_name_is_there() -> None:
     places = """nn nn.functional nn.initializer nn.utils io metric optimizer optimizer.lr vision vision.transforms
-    vision.datasets vision.models linalg autograd static regularizer jit onnx"""
+    vision.datasets vision.models linalg autograd static regularizer jit onnx amp
+    distributed distribution"""
     modules = [importlib.import_module(f"freshpot.paddle.{place}") for place in places.split()]
     for module in (paddle, paddle.callbacks, *modules):
         for name in module.__all__:

@@ -8,7 +8,10 @@ from typing import Any, NoReturn
 
 from freshpot.errors import NotSupportedError
 from freshpot.paddle import (
+    amp,
     autograd,
+    distributed,
+    distribution,
     io,
     jit,
     linalg,
@@ -36,18 +39,23 @@ from freshpot.paddle._state import (
     get_default_dtype,
     get_device,
     get_flags,
+    get_rng_state,
     iinfo,
     is_compiled_with_cuda,
     set_default_dtype,
     set_device,
     set_flags,
+    set_rng_state,
 )
 from freshpot.paddle._tensor import Tensor
 from freshpot.paddle.autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from freshpot.paddle.distributed import DataParallel
 from freshpot.paddle.hapi import callbacks
+from freshpot.paddle.hapi.flops import flops
 from freshpot.paddle.hapi.model import Model
 from freshpot.paddle.hapi.summary import summary
 from freshpot.paddle.io import DataLoader
+from freshpot.paddle.io.reader import batch
 from freshpot.paddle.nn.layer import create_parameter
 from freshpot.paddle.tensor import *  # noqa: F403
 
@@ -55,14 +63,16 @@ from freshpot.paddle.tensor import *  # noqa: F403
 __version__ = "2.0.0-beta0"
 
 __all__ = [
-    *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "Model", "ParamAttr", "Tensor",
-    "autograd", "callbacks", "create_parameter", "disable_static", "dtype", "enable_grad", "enable_static", "finfo",
-    "get_default_dtype", "get_device", "get_flags", "grad", "iinfo", "in_dynamic_mode", "install", "io",
-    "is_compiled_with_cuda", "is_grad_enabled", "jit", "linalg", "load", "metric", "nn", "no_grad", "onnx", "optimizer",
-    "regularizer", "save", "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions",
-    "static", "summary", "tensor", "utils", "vision",
+    *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "DataParallel", "Model",
+    "ParamAttr", "Tensor", "amp", "autograd", "batch", "callbacks", "create_parameter", "disable_static",
+    "distributed", "distribution", "dtype", "enable_grad", "enable_static", "finfo", "flops", "get_cuda_rng_state",
+    "get_default_dtype", "get_device", "get_flags", "get_rng_state", "grad", "iinfo", "in_dynamic_mode", "install",
+    "io", "is_compiled_with_cuda", "is_grad_enabled", "jit", "linalg", "load", "metric", "nn", "no_grad", "onnx",
+    "optimizer", "regularizer", "save", "set_cuda_rng_state", "set_default_dtype", "set_device", "set_flags",
+    "set_grad_enabled", "set_printoptions", "set_rng_state", "static", "summary", "tensor", "utils", "vision",
 ]  # fmt: skip
 
+get_cuda_rng_state, set_cuda_rng_state = get_rng_state, set_rng_state
 dtype = DType
 globals().update({name: dtype for name, dtype in DTYPES.items() if name != "bool"})
 globals()["bool"] = DTYPES["bool"]

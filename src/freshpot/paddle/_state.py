@@ -15,12 +15,14 @@ __all__ = [
     "CUDAPinnedPlace",
     "CUDAPlace",
     "DType",
+    "GeneratorState",
     "Place",
     "current_device",
     "finfo",
     "get_default_dtype",
     "get_device",
     "get_flags",
+    "get_rng_state",
     "iinfo",
     "is_compiled_with_cuda",
     "place_of",
@@ -28,6 +30,7 @@ __all__ = [
     "set_default_dtype",
     "set_device",
     "set_flags",
+    "set_rng_state",
     "to_device",
     "to_dtype",
 ]
@@ -236,6 +239,37 @@ def current_device() -> torch.device:
 def place_of(device: torch.device) -> Place:
     """The place of a device."""
     return CPUPlace() if device.type == "cpu" else CUDAPlace(device.index or 0)
+
+
+# ---- random numbers ------------------------------------------------------------------------------------
+class GeneratorState:
+    """Where a sequence of random numbers stands."""
+
+    def __init__(self, device: str, state: torch.Tensor) -> None:
+        self.device, self.state = device, state
+
+
+def get_rng_state(device: str | None = None) -> list[GeneratorState]:
+    """Where the random numbers stand: of the processor, then of each GPU."""
+    made = [GeneratorState("cpu", torch.get_rng_state())]
+    if torch.cuda.is_available():
+        made += [GeneratorState(f"cuda:{n}", state) for n, state in enumerate(torch.cuda.get_rng_state_all())]
+    return made
+
+
+def set_rng_state(state_list: list[GeneratorState], device: str | None = None) -> None:
+    """Go on from where :func:`get_rng_state` was asked.
+
+    Raises:
+        ArgumentError: something that it did not give.
+    """
+    for one in state_list:
+        if not isinstance(one, GeneratorState):
+            raise ArgumentError(f"set_rng_state: {type(one).__name__} is not what get_rng_state gives")
+        if one.device == "cpu":
+            torch.set_rng_state(one.state)
+        else:
+            torch.cuda.set_rng_state(one.state, one.device)
 
 
 # ---- flags ---------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ __all__ = [
     "InstanceNorm3d",
     "LayerNorm",
     "LocalResponseNorm",
+    "SyncBatchNorm",
 ]  # fmt: skip
 
 
@@ -99,6 +100,21 @@ class BatchNorm1D(_BatchNorm):
 
 class BatchNorm2D(_BatchNorm):
     """Batch normalisation of (N, C, H, W)."""
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation over the batches of all processes; of one process, :class:`BatchNorm2D`."""
+
+    @classmethod
+    def convert_sync_batchnorm(cls, layer: Layer) -> Layer:
+        """The layer with every batch norm in it, with its parameters, as one of these."""
+        if isinstance(layer, _BatchNorm) and not isinstance(layer, cls):
+            made = cls.__new__(cls)
+            made.__dict__.update(layer.__dict__)
+            return made
+        for name, part in layer.named_children():
+            layer._sub_layers[name] = cls.convert_sync_batchnorm(part)
+        return layer
 
 
 class BatchNorm3D(_BatchNorm):

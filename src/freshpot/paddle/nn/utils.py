@@ -10,8 +10,12 @@ import torch
 from freshpot.errors import ArgumentError
 from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor, wrap
+from freshpot.paddle.nn.reparametrize import remove_weight_norm, spectral_norm, weight_norm
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = [
+    "clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "remove_weight_norm", "spectral_norm",
+    "vector_to_parameters", "weight_norm",
+]  # fmt: skip
 
 
 def _list(parameters: Any) -> list[Tensor]:

@@ -1,0 +1,136 @@
+"""What programs use beside layers: mixed precision, one process, operations counted. Numbers: test_recorded.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import freshpot.paddle as paddle
+from freshpot.errors import ArgumentError, NotSupportedError
+
+nn = paddle.nn
+
+#: printed by paddlepaddle 2.6.2 (3.3.1 fails with numpy 2)
+COUNTED = """\
+<class 'paddle.nn.layer.conv.Conv2D'>'s flops has been counted
+<class 'paddle.nn.layer.norm.BatchNorm2D'>'s flops has been counted
+<class 'paddle.nn.layer.activation.ReLU'>'s flops has been counted
+<class 'paddle.nn.layer.pooling.AvgPool2D'>'s flops has been counted
+Cannot find suitable count function for <class 'paddle.nn.layer.common.Flatten'>. Treat it as zero FLOPs.
+<class 'paddle.nn.layer.common.Linear'>'s flops has been counted
++----------------+--------------+--------------+--------+-------+
+|   Layer Name   | Input Shape  | Output Shape | Params | Flops |
++----------------+--------------+--------------+--------+-------+
+|    conv2d_0    | [2, 3, 8, 8] | [2, 4, 6, 6] |  112   |  8064 |
+| batch_norm2d_0 | [2, 4, 6, 6] | [2, 4, 6, 6] |   16   |  576  |
+|    re_lu_0     | [2, 4, 6, 6] | [2, 4, 6, 6] |   0    |   0   |
+|  avg_pool2d_0  | [2, 4, 6, 6] | [2, 4, 3, 3] |   0    |   72  |
+|   flatten_0    | [2, 4, 3, 3] |   [2, 36]    |   0    |   0   |
+|    linear_0    |   [2, 36]    |    [2, 2]    |   74   |  144  |
++----------------+--------------+--------------+--------+-------+
+Total Flops: 8856     Total Params: 202
+"""
+
+
+def test_operations_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with paddle.utils.unique_name.guard():
+        net = nn.Sequential(
+            nn.Conv2D(3, 4, 3), nn.BatchNorm2D(4), nn.ReLU(), nn.AvgPool2D(2), nn.Flatten(), nn.Linear(36, 2)
+        )
+    assert paddle.flops(net, [2, 3, 8, 8], print_detail=True) == 8856
+    assert capsys.readouterr().out == COUNTED
+    assert all(layer.training for layer in net.sublayers())
+
+
+def test_operations_counted_by_oneself(capsys: pytest.CaptureFixture[str]) -> None:
+    def count(layer: Any, inputs: Any, output: Any) -> None:
+        layer.total_ops += 7
+
+    assert paddle.flops(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), [1, 4], {nn.Flatten: count}) == 7 + 8
+    assert "Customize Function has been applied to" in capsys.readouterr().out
+    assert paddle.flops(paddle.vision.models.LeNet(), [1, 1, 28, 28]) == 347560
+
+
+def test_amp_says_that_it_has_no_effect() -> None:
+    with pytest.warns(UserWarning, match="auto_cast has no effect on a CPU"), paddle.amp.auto_cast():
+        assert nn.Linear(2, 2)(paddle.ones([1, 2])).dtype == paddle.float32
+    with pytest.warns(UserWarning, match="GradScaler has no effect on a CPU"):
+        paddle.amp.GradScaler()
+    net = nn.Linear(2, 2)
+    assert paddle.amp.decorate(net, level="O2") is net
+
+
+def test_the_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules, as on a GPU: a bad step is left out and halves the scale; two good ones double it."""
+    monkeypatch.setattr(paddle.amp, "_on_gpu", lambda: True)
+    scaler = paddle.amp.GradScaler(init_loss_scaling=8.0, incr_every_n_steps=2)
+    layer = nn.Linear(
+        1, 1, weight_attr=paddle.ParamAttr(initializer=nn.initializer.Constant(0.0)), bias_attr=False
+    )
+    sgd = paddle.optimizer.SGD(1.0, parameters=layer.parameters())
+    seen = []
+    for value in (1.0, 1.0, np.inf, 1.0):
+        scaler.scale(layer(paddle.to_tensor([[value]], "float32")).sum()).backward()
+        scaler.step(sgd)
+        scaler.update()
+        sgd.clear_grad()
+        seen.append((float(layer.weight.numpy()[0, 0]), scaler.state_dict()["scale"]))
+    assert seen == [(-1.0, 8.0), (-2.0, 16.0), (-2.0, 8.0), (-3.0, 8.0)]
+    other = paddle.amp.GradScaler()
+    other.load_state_dict(scaler.state_dict())
+    assert other.state_dict()["scale"] == 8.0
+    with pytest.raises(ArgumentError, match="the state is empty"):
+        other.load_state_dict({})
+    with (
+        pytest.raises(NotSupportedError, match="lists of one's own"),
+        paddle.amp.auto_cast(custom_white_list={"x"}),
+    ):
+        pass
+    with pytest.raises(NotSupportedError, match="level O2 on a GPU"):
+        paddle.amp.decorate(layer, level="O2")
+
+
+def test_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    D = paddle.distributed
+    x, made, objects, ran = paddle.ones([2]), [], [], []
+    D.all_reduce(x)
+    D.all_gather(made, x)
+    D.all_gather_object(objects, {"a": 1})
+    D.scatter(x, [paddle.zeros([2])])
+    D.barrier()
+    D.spawn(ran.append, args=(3,))
+    assert (made[0].tolist(), objects, x.tolist(), ran) == ([1.0, 1.0], [{"a": 1}], [0.0, 0.0], [3])
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    with pytest.raises(NotSupportedError, match="PADDLE_TRAINERS_NUM is 2"):
+        D.init_parallel_env()
+
+
+@pytest.mark.parametrize("name", ["Normal", "Uniform", "Laplace", "Gumbel", "LogNormal"])
+def test_draws_have_gradients(name: str) -> None:
+    place, width = paddle.to_tensor([0.0]), paddle.to_tensor([1.0])
+    place.stop_gradient = width.stop_gradient = False
+    draws = getattr(paddle.distribution, name)(place, width).rsample([8])
+    draws.sum().backward()
+    assert draws.shape == [8, 1]
+    assert place.grad is not None
+    assert width.grad is not None
+
+
+def test_draws_of_a_seed() -> None:
+    normal = paddle.distribution.Normal(0.0, 1.0)
+    before = paddle.get_rng_state()[0].state
+    assert normal.sample([3], seed=5).tolist() == normal.sample([3], seed=5).tolist()
+    assert bool((before == paddle.get_rng_state()[0].state).all())
+
+
+def test_a_divergence_of_one_s_own() -> None:
+    class Mine(paddle.distribution.Normal):  # type: ignore[misc]
+        """A kind of its own."""
+
+    @paddle.distribution.register_kl(Mine, Mine)
+    def same(p: Any, q: Any) -> Any:
+        return 42
+
+    assert paddle.distribution.kl_divergence(Mine(0.0, 1.0), Mine(0.0, 1.0)) == 42

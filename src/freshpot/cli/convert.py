@@ -26,6 +26,7 @@ TARGETS = {
     ".onnx": "an ONNX model",
     ".pt": "a PyTorch state_dict",
     ".pth": "a PyTorch state_dict",
+    ".prototxt": "a Caffe net, with its weights in the .caffemodel beside it",
     "": "a Caffe2 predictor pair",
 }
 _PICKLED = (".pt2", ".pt", ".pth", ".pkl")

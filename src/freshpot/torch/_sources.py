@@ -141,6 +141,9 @@ def _persistent(
         workspace = Workspace()
         workspace.run_once(parameters)
         parameters = workspace
+        if inputs is None and any(blob not in workspace for blob in missing):
+            # with data left for the user to give, all that this net makes is parameters; some make data, too
+            return {blob: as_tensor(blob, workspace.get(blob)) for blob in missing if blob in workspace}
     if parameters is None:
         return {}
     named = set(inputs or ())

@@ -15,7 +15,6 @@ from __future__ import annotations
 import enum
 import functools
 import itertools
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from freshpot.native.machine import Code, lanes, registers
 class Slot(enum.IntEnum):
     """The arrays: ``IN``, ``OUT``, ``OTHERS`` say for each result's pixel where it starts in X, Y and OTHER."""
 
-    X, W, B, OTHER, Y, IN, OUT, OTHERS, TAPS, MORE = range(10)
+    X, W, B, OTHER, Y, IN, OUT, OTHERS, TAPS, MORE, SCRATCH = range(11)
 
 
 #: pixels that are made at a time, in registers; smaller numbers for what is left
@@ -41,6 +40,11 @@ _NEAR = 40_000
 def widest() -> int:
     """Blocks of output channels that a convolution makes at a time."""
     return 4 if registers() >= 32 else 2
+
+
+def tiles_of(vectors: int) -> tuple[int, ...]:
+    """Pixels that are made at a time, where so many blocks of channels are."""
+    return _THIN_TILES if vectors == 1 else _TILES
 
 
 def split(blocks: int) -> list[tuple[int, int, int]]:
@@ -70,20 +74,26 @@ def _padded(W: Tensor, dim: int, multiple: int) -> Tensor:
     return torch.cat([W, W.new_zeros(shape)], dim)
 
 
+def in_groups(W: Tensor, run: tuple[int, int, int]) -> Tensor:
+    """The filters (K, C, R, S) of a run: (groups, filters of a group, blocks of C, C of a block, R * S)."""
+    first, vectors, groups = run
+    width = vectors * lanes()
+    W = _padded(_padded(W, 0, lanes()), 1, lanes())[first * lanes() :][: groups * width]
+    return W.reshape(groups, width, -1, lanes(), W.shape[2] * W.shape[3])
+
+
 def pack(W: Tensor, run: tuple[int, int, int], planar: bool) -> Tensor:
     """The filters (K, C, R, S) of a run (`split`) as the code reads them.
 
     ``planar``: for images in planes, (N, C, rows, columns), whose taps are rows of a window.
     """
+    if not planar:
+        return in_groups(W, run).permute(0, 2, 4, 3, 1).contiguous()
     first, vectors, groups = run
     _, C, R, S = W.shape
     width = vectors * lanes()
     W = _padded(W, 0, lanes())[first * lanes() :][: groups * width]
-    if planar:
-        return W.view(groups, width, C * R, S).permute(0, 2, 3, 1).contiguous()
-    W = _padded(W, 1, lanes())
-    parts = W.view(groups, width, -1, lanes(), R * S)
-    return parts.permute(0, 2, 4, 3, 1).contiguous()
+    return W.reshape(groups, width, C * R, S).permute(0, 2, 3, 1).contiguous()
 
 
 def pack_depthwise(W: Tensor) -> Tensor:
@@ -100,8 +110,9 @@ def pack_channels(b: Tensor | None, count: int) -> Tensor:
     return made
 
 
-def _numbers(k: Kernel, count: int) -> list[Value]:
-    return [k.number(len(Slot) + i) for i in range(count)]
+def numbers(k: Kernel, count: int, after: int = 0) -> list[Value]:
+    """The numbers of a table, behind its arrays and so many others."""
+    return [k.number(len(Slot) + after + i) for i in range(count)]
 
 
 def _chunk(k: Kernel, which: Value, chunk: Value, pixels: Value) -> tuple[Value, Value]:
@@ -115,11 +126,11 @@ def _finish(k: Kernel, value: Value, other: Value | None, floor: Value) -> Value
 
 def _convolution(vectors: int, inner: int) -> Emitter:
     width = vectors * lanes()
-    tiles = _THIN_TILES if vectors == 1 else _TILES
+    tiles = tiles_of(vectors)
 
     def emit(k: Kernel) -> None:
-        x, w, b, other, y, ins, outs, others, taps, floors = (k.array(i) for i in range(len(Slot)))
-        chunks, chunk, pixels, groups, depth, step, ntaps, xblock, yblock, oblock, adds = _numbers(k, 11)
+        x, w, b, other, y, ins, outs, others, taps, floors, _ = (k.array(i) for i in range(len(Slot)))
+        chunks, chunk, pixels, groups, depth, step, ntaps, xblock, yblock, oblock, adds = numbers(k, 11)
         acc = k.variables(tiles[0] * vectors)
         panel = k.mul(ntaps, inner * width)
 
@@ -169,24 +180,14 @@ def _convolution(vectors: int, inner: int) -> Emitter:
             with k.loop(0, passes) as n:
                 c0 = k.mul(n, step)
                 c1 = k.smaller(depth, k.add(c0, step))
-                _tiles(k, first, last, tiles, lambda count, p: tile(count, p, g, c0, c1))
+                k.parts(first, last, tiles, lambda count, p: tile(count, p, g, c0, c1))
 
     return emit
 
 
-def _tiles(k: Kernel, first: Value, last: Value, sizes: Sequence[int], tile: object) -> None:
-    """All pixels from first to last, as many at a time as ``sizes`` says."""
-    for count in sizes:
-        whole, _ = k.divmod(k.sub(last, first), count)
-        stop = k.add(first, k.mul(whole, count))
-        with k.loop(first, stop, count) as p:
-            tile(count, p)  # type: ignore[operator]
-        first = stop
-
-
 def _depthwise(k: Kernel) -> None:
-    x, w, b, _, y, ins, outs, _, taps, floors = (k.array(i) for i in range(len(Slot)))
-    chunks, chunk, pixels, blocks, ntaps, xblock, yblock = _numbers(k, 7)
+    x, w, b, _, y, ins, outs, _, taps, floors, _ = (k.array(i) for i in range(len(Slot)))
+    chunks, chunk, pixels, blocks, ntaps, xblock, yblock = numbers(k, 7)
     acc = k.variables(_THIN_TILES[0])
     with k.tasks(k.mul(chunks, blocks)) as task:
         which, g = k.divmod(task, blocks)
@@ -205,7 +206,7 @@ def _depthwise(k: Kernel) -> None:
             for i in range(count):
                 k.store(k.maximum(acc[i], floor), result, k.load_number(outs, k.add(p, i)))
 
-        _tiles(k, first, last, _THIN_TILES, tile)
+        k.parts(first, last, _THIN_TILES, tile)
 
 
 def _windows(mean: bool, size: tuple[int, int]) -> Emitter:
@@ -216,7 +217,7 @@ def _windows(mean: bool, size: tuple[int, int]) -> Emitter:
         x, y, ins, outs, rows, columns, shares = (
             k.array(i) for i in (Slot.X, Slot.Y, Slot.IN, Slot.OUT, Slot.OTHERS, Slot.TAPS, Slot.MORE)
         )
-        chunks, chunk, pixels, blocks, xblock, yblock, row = _numbers(k, 7)
+        chunks, chunk, pixels, blocks, xblock, yblock, row = numbers(k, 7)
         acc = k.variables(1)
 
         def take(value: Value) -> None:
@@ -245,8 +246,8 @@ def _windows(mean: bool, size: tuple[int, int]) -> Emitter:
 
 
 def _pointwise(k: Kernel) -> None:
-    x, w, b, other, y, ins, outs, others, _, floors = (k.array(i) for i in range(len(Slot)))
-    chunks, chunk, pixels, blocks, xblock, yblock, oblock, adds = _numbers(k, 8)
+    x, w, b, other, y, ins, outs, others, _, floors, _ = (k.array(i) for i in range(len(Slot)))
+    chunks, chunk, pixels, blocks, xblock, yblock, oblock, adds = numbers(k, 8)
     acc = k.variables(1)
     with k.tasks(k.mul(chunks, blocks)) as task:
         which, g = k.divmod(task, blocks)

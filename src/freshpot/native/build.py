@@ -25,8 +25,6 @@ _ASKS, _KERNEL = ir.FunctionType(_I32, []), ir.FunctionType(_VOID, [_POINTER])
 HEADER = 2
 #: vectors of so many numbers are those of x86
 _X86_LANES = 8
-#: looks at a counter between two rests
-_SPINS = 4096
 
 
 class Kernel:
@@ -90,6 +88,10 @@ class Kernel:
         """Whether a != b."""
         return self._builder.icmp_signed("!=", self.integer(a), self.integer(b))
 
+    def both(self, a: Value, b: int) -> Value:
+        """The bits that both numbers have."""
+        return self._builder.and_(a, self.integer(b))
+
     def divmod(self, a: Value, b: int | Value) -> tuple[Value, Value]:
         """Quotient and remainder of numbers that are not negative."""
         divisor = self.integer(b)
@@ -123,6 +125,17 @@ class Kernel:
         index.add_incoming(b.add(index, self.integer(step)), b.block)
         b.branch(head)
         b.position_at_end(after)
+
+    def parts(
+        self, first: Value, last: Value, sizes: Sequence[int], body: Callable[[int, Value], None]
+    ) -> None:
+        """From first to last in steps of the sizes, in their order; ``body`` is given the size and where it starts."""
+        for size in sizes:
+            whole, _ = self.divmod(self.sub(last, first), size)
+            stop = self.add(first, self.mul(whole, size))
+            with self.loop(first, stop, size) as start:
+                body(size, start)
+            first = stop
 
     @contextmanager
     def when_equal(self, a: Value, b: int) -> Iterator[None]:
@@ -158,10 +171,10 @@ class Kernel:
         place = self._builder.gep(address, [self.integer(offset)], source_etype=_POINTER)
         return self._builder.load(place, typ=_POINTER)
 
-    def meet(self, counter: Value, wanted: Value, rest: Value) -> None:
+    def meet(self, counter: Value, wanted: Value, rest: Value, looks: Value) -> None:
         """Count one up in memory that threads share, and wait until it stands at ``wanted`` at least.
 
-        ``rest``: a C function without arguments that lets other threads work, called now and then.
+        ``rest``: a C function without arguments that lets other threads work, called after so many ``looks``.
         """
         b = self._builder
         b.atomic_rmw("add", counter, self.integer(1), "seq_cst")
@@ -180,7 +193,7 @@ class Kernel:
             pause = ir.Function(self.module, ir.FunctionType(_VOID, []), "llvm.x86.sse2.pause")
             b.call(pause, [])
         next_turn = b.add(turns, self.integer(1))
-        b.cbranch(b.icmp_signed("==", b.urem(next_turn, self.integer(_SPINS)), self.integer(0)), idle, again)
+        b.cbranch(b.icmp_signed("==", b.urem(next_turn, looks), self.integer(0)), idle, again)
         b.position_at_end(idle)
         b.call(_typed(rest, _ASKS), [])
         b.branch(again)

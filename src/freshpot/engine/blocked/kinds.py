@@ -15,7 +15,7 @@ from torch import Tensor
 
 from freshpot.engine.blocked.images import NO_BORDER, Border, Image, Size
 from freshpot.engine.passes.graph import Node, Value, unread
-from freshpot.native import blocks
+from freshpot.native import blocks, winograd
 from freshpot.native.blocks import Slot
 from freshpot.native.machine import Code, lanes
 from freshpot.native.program import Task
@@ -24,6 +24,8 @@ from freshpot.native.program import Task
 _NEAR_IMAGE = 1 << 19
 #: a task for every thread this many times is shared evenly enough
 _EVEN = 8
+#: bytes of a thread's own memory: what its second cache holds, with room for weights
+_NEAR_SCRATCH = 1_200_000
 #: pixels of a window that code is written out for
 _WRITTEN_OUT = 25
 #: channels of images in planes, of which a block would be mostly empty
@@ -36,10 +38,12 @@ Refresh = Callable[[], bool]
 
 @dataclass
 class Work:
-    """The tasks of a node, and what brings them up to date with its parameters."""
+    """The tasks of a node, what brings them up to date with its parameters, and how much memory (floats) each thread
+    needs for itself."""
 
     tasks: list[Task]
     refresh: Refresh | None = None
+    scratch: int = 0
 
 
 @dataclass
@@ -100,14 +104,25 @@ class _Convolution(Kind):
         self._depthwise = operator.group > 1 and operator.group == self.size.C == K
         self._runs = blocks.split(-(-K // operator.group // lanes()))
         self._inner = S if self.planar else lanes()
+        self._tiles = (
+            _tiles(operator, self.filters, self._layout) if not self.planar and len(self._runs) == 1 else None
+        )
+        if self._tiles is not None:  # tiles may reach further than windows
+            (P, Q), (top, left) = self._tiles, self._layout.heads
+            reach = Border(top, left, 2 * P + 2 - top - self.size.H, 2 * Q + 2 - left - self.size.W)
+            self.border = self.border.with_(reach)
 
     def codes(self) -> Iterable[Callable[[], Code]]:
         if self._depthwise:
             return [blocks.depthwise]
+        if self._tiles is not None:
+            return [functools.partial(winograd.convolution, self._runs[0][1])]
         return [functools.partial(blocks.convolution, v, self._inner) for _, v, _ in self._runs]
 
     def work(self, inputs: Sequence[Image], output: Image, threads: int) -> Work:
         operator, X = self.node.operator, inputs[0]
+        if self._tiles is not None:
+            return self._by_tiles(inputs, output, self._tiles, threads)
         (P, Q), (top, left) = self._layout.outputs, self._layout.heads
         places = X.places(
             torch.arange(P) * operator.strides[0] - top, torch.arange(Q) * operator.strides[1] - left
@@ -166,6 +181,30 @@ class _Convolution(Kind):
         numbers = [chunks, chunk, pixels, groups, depth, step, taps, *strides, int(self._sum)]
         return Task(blocks.convolution(vectors, self._inner), arrays, numbers)
 
+    def _by_tiles(self, inputs: Sequence[Image], Y: Image, tiles: tuple[int, int], threads: int) -> Work:
+        (P, Q), (top, left), X = tiles, self._layout.heads, inputs[0]
+        other = inputs[1] if self._sum else None
+        rows, columns = 2 * torch.arange(P), 2 * torch.arange(Q)
+        arrays: list[Tensor | None] = [None] * len(Slot)
+        arrays[Slot.X], arrays[Slot.Y], arrays[Slot.MORE] = X.base(), Y.base(), _floor(self._relu)
+        arrays[Slot.IN], arrays[Slot.OUT] = X.places(rows - top, columns - left), Y.places(rows, columns)
+        if other is not None:
+            arrays[Slot.OTHER], arrays[Slot.OTHERS] = other.base(), other.places(rows, columns)
+        lower = (rows + 1 < Y.size.H).long() * winograd.LOWER
+        right = (columns + 1 < Y.size.W).long() * winograd.RIGHT
+        arrays[Slot.TAPS] = (lower[:, None] + right).expand(Y.size.N, P, Q).contiguous()
+        (_, vectors, groups), count = self._runs[0], Y.size.N * P * Q
+        depth = X.blocks
+        parts = -(-count * winograd.scratch(depth, vectors, 1) * 4 // _NEAR_SCRATCH)
+        chunks, chunk = _share(count, 1, threads, parts)
+        size = winograd.scratch(depth, vectors, chunk)
+        numbers = [chunks, chunk, count, groups, depth, winograd.pitch(chunk), size]
+        all_three = [image.memory if image is not None else None for image in (X, Y, other)]
+        numbers += [m.block if m is not None else 0 for m in all_three]
+        numbers += [m.columns * m.pixel if m is not None else 0 for m in all_three]
+        task = Task(winograd.convolution(vectors), arrays, [*numbers, int(self._sum)])
+        return Work([task], self._refresher([task], [(0, self._runs[0])]), size)
+
     def _each_by_itself(self, arrays: list[Tensor | None], X: Image, Y: Image, threads: int) -> Work:
         pixels = Y.size.N * Y.size.H * Y.size.W
         chunks, chunk = _share(pixels, Y.blocks, threads)
@@ -178,6 +217,7 @@ class _Convolution(Kind):
     def _refresher(self, tasks: list[Task], packs: list[tuple[int, Any]]) -> Refresh:
         operator, parameters = self.node.operator, self.node.inputs[1 : 1 + self.node.operator.count]
         known: list[Any] = [None]
+        form = "tiles" if self._tiles is not None else "planes" if self.planar else "blocks"
 
         def refresh() -> bool:
             weights = operator.weights(_held(parameters))
@@ -186,13 +226,21 @@ class _Convolution(Kind):
             if tuple(weights.filters.shape) != self.filters:
                 return False
             for task, (group, run) in zip(tasks, packs, strict=True):
-                W, b = weights.blocked(group, operator.group, run, self.planar)
+                W, b = weights.blocked(group, operator.group, run, form)
                 task.give(Slot.W, W)
                 task.give(Slot.B, b)
             known[0] = weights
             return True
 
         return refresh
+
+
+def _tiles(operator: Any, filters: tuple[int, ...], layout: Any) -> tuple[int, int] | None:
+    """Rows and columns of tiles, where Winograd's way is the faster one."""
+    K, C, *window = filters
+    P, Q = (-(-n // 2) for n in layout.outputs)
+    plain = [*operator.strides, *operator.dilations, operator.group] == [1] * 5
+    return (P, Q) if window == [3, 3] and plain and winograd.suits(C, K, P * Q) else None
 
 
 def _convolution(node: Node, sizes: Sizes) -> Kind | None:

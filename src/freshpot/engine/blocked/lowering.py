@@ -21,6 +21,7 @@ from freshpot.engine.blocked.images import Border, Image, Memory, Size, take
 from freshpot.engine.blocked.kinds import Concatenation, Kind, Refresh, kind_of, pointwise
 from freshpot.engine.passes.graph import Graph, Node, Value
 from freshpot.native import program
+from freshpot.native.blocks import Slot
 from freshpot.native.machine import Code, lanes
 from freshpot.native.program import Program, Task
 
@@ -93,6 +94,9 @@ class BlockedNet:
         self._lock = threading.Lock()
         self._graph, self._sizes, self._kinds = blueprint.graph, blueprint.sizes, blueprint.kinds
         self._threads = threads
+        #: it has memory for so many
+        self._most_threads = max(threads, program.processors())
+        self._scratch: dict[Task, int] = {}
         self._within: dict[Value, tuple[Value, int]] = {}
         self._images: dict[Value, Image] = {}
         self._planes: dict[Value, Image] = {}
@@ -111,6 +115,10 @@ class BlockedNet:
         for node in self._graph.nodes:
             self._add(node)
         self._close()
+        if self._scratch:
+            memory = torch.empty(self._most_threads * max(self._scratch.values()))
+            for task in self._scratch:
+                task.give(Slot.SCRATCH, memory)
         cells = [
             (node, value, cell)
             for node in self._graph.nodes
@@ -222,6 +230,8 @@ class BlockedNet:
             inputs[0] = self._planes[kind.images[0]]
         work = kind.work([image for image in inputs if image is not None], output, self._threads)
         self._tasks += work.tasks
+        if work.scratch:
+            self._scratch |= dict.fromkeys(work.tasks, work.scratch)
         if work.refresh is not None:
             self._refresh.append(work.refresh)
 
@@ -257,7 +267,10 @@ class BlockedNet:
 
     # ---- running -------------------------------------------------------------------------------
     def run(self) -> bool:
-        """Run; False, and nothing done, if what comes from outside has other shapes, or it is running already."""
+        """Run; False, and nothing done, if what comes from outside has other shapes, if it is running already, or if
+        there are more threads than it has memory for."""
+        if torch.get_num_threads() > self._most_threads:
+            return False
         if not self._lock.acquire(blocking=False):
             return False
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freshpot.native import blocks
+from freshpot.native import blocks, winograd
 from freshpot.native.machine import lanes
 from freshpot.ops.convolution import _packed
 
@@ -44,21 +44,21 @@ class Weights:
         self._blocked: dict[Any, tuple[Tensor, Tensor]] = {}
 
     def blocked(
-        self, group: int, groups: int, run: tuple[int, int, int] | None, planar: bool
+        self, group: int, groups: int, run: tuple[int, int, int] | None, form: str
     ) -> tuple[Tensor, Tensor]:
         """Filters and bias of one of the groups as machine code reads them.
 
-        ``run``: output blocks as `native.blocks.split` has them; None: each channel by itself.
-        ``planar``: for images in planes.
+        ``run``: output blocks as `native.blocks.split` has them; None: each channel by itself. ``form``: "blocks",
+        "planes" for images in planes, "tiles" for `native.winograd`.
         """
-        key = (group, groups, run, planar)
+        key = (group, groups, run, form)
         found = self._blocked.get(key)
         if found is None:
-            found = self._blocked[key] = self._pack(group, groups, run, planar)
+            found = self._blocked[key] = self._pack(group, groups, run, form)
         return found
 
     def _pack(
-        self, group: int, groups: int, run: tuple[int, int, int] | None, planar: bool
+        self, group: int, groups: int, run: tuple[int, int, int] | None, form: str
     ) -> tuple[Tensor, Tensor]:
         each = self.filters.shape[0] // (1 if run is None else groups)
         mine = slice(group * each, (group + 1) * each)
@@ -66,7 +66,9 @@ class Weights:
         bias = blocks.pack_channels(None if self.bias is None else self.bias[mine], count)
         if run is None:
             return blocks.pack_depthwise(self.filters), bias
-        return blocks.pack(self.filters[mine], run, planar), bias[run[0] * lanes() :]
+        if form == "tiles":
+            return winograd.pack(self.filters[mine], run), bias[run[0] * lanes() :]
+        return blocks.pack(self.filters[mine], run, form == "planes"), bias[run[0] * lanes() :]
 
     def run(self, way: Way, X: Tensor, other: Tensor | None, padding: list[int], overwrite: bool) -> Tensor:
         """The convolution of X (channels last), plus ``other`` (overwritten if it may be), rectified."""

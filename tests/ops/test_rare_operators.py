@@ -294,6 +294,7 @@ REFUSED: list[tuple[str, str, str, dict[str, Any], dict[str, Any], type[NetError
     ("StdDevPut", "v", "", {"v": ([1e30], "f")}, {}, KernelError, "too large for a factor of 1"),
     ("CreateTextFileReader", "", "h", {}, {"filename": "x"}, ArgumentError, "'field_types' must name types"),
     ("TextFileReaderRead", "h", "a", {"h": X}, {}, ArgumentError, "make it with CreateTextFileReader"),
+    ("FileStoreHandlerCreate", "", "h", {}, {"prefix": "x"}, ArgumentError, "'path' must name a folder"),
     ("StoreGet", "h", "a", {"h": X}, {}, ArgumentError, "make it with FileStoreHandlerCreate"),
     ("Allreduce", "w x", "x", {"w": X, "x": X}, {}, ArgumentError, "make it with CreateCommonWorld"),
     ("CreateBlobsQueueDB", "q", "r", {"q": X}, {}, ArgumentError, "make it with CreateBlobsQueue"),

@@ -66,7 +66,7 @@ class FileStoreHandlerCreate(Operator):
     """A store in a folder.
 
     Shapes:   none -> handler
-    Raises:   DataError if there is no such folder.
+    Raises:   ArgumentError without a path; DataError if there is no such folder.
     Differs:  the files have other names than the original's, whose processes do not find them.
     Source:   caffe2/distributed/file_store_handler_op.cc
     """
@@ -77,6 +77,10 @@ class FileStoreHandlerCreate(Operator):
         Arg("prefix", str, "", "a name that parts this store from others in the folder"),
     )
     gradient_stops = True
+
+    def setup(self) -> None:
+        if not self.path:
+            self.refuse("argument 'path' must name a folder.", ArgumentError)
 
     def kernel(self) -> Any:
         return FileStore(self.path, self.prefix)

@@ -1,0 +1,1 @@
+"""Parts of `data_parallel_model`: one model on several devices."""

@@ -18,8 +18,9 @@ from types import ModuleType
 from typing import Any
 
 import freshpot
-from freshpot.legacy import ipython, old_modules, scikit_image
+from freshpot.legacy import ipython, old_modules, old_numpy, scikit_image
 from freshpot.legacy.notes import Notes
+from freshpot.legacy.old_imports import OldModules
 
 __all__ = ["DIALECTS", "NoModuleError", "bound"]
 
@@ -167,26 +168,26 @@ def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, pyth
     before = dict(sys.modules)
     added = [
         (module, name, value)
-        for module, names in old_modules.GONE
+        for module, names in (*old_modules.GONE, *old_numpy.GONE)
         for name, value in names.items()
-        if (python2 or module is time) and not hasattr(module, name)
+        if (python2 or module is time or module.__name__.startswith("numpy")) and name not in vars(module)
     ]
-    changed = [
-        (module, name, value) for module, names in old_modules.CHANGED for name, value in names.items()
-    ]
+    tables = (*old_modules.CHANGED, *old_numpy.CHANGED)
+    changed = [(module, name, value) for module, names in tables for name, value in names.items()]
     original = [(module, name, getattr(module, name)) for module, name, _ in changed]
     for module, name, value in [*added, *changed]:
         setattr(module, name, value)
-    first = _First(notes)
+    first = [_First(notes), OldModules(notes)]
     sys.meta_path.append(finder)
-    sys.meta_path.insert(0, first)
+    sys.meta_path[:0] = first
     try:
         if dialect is not None:
             _force(dialect)
         yield
     finally:
         sys.meta_path.remove(finder)
-        sys.meta_path.remove(first)
+        for early in first:
+            sys.meta_path.remove(early)
         for module, name, _ in added:
             delattr(module, name)
         for module, name, value in original:

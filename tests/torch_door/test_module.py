@@ -438,3 +438,14 @@ def test_an_operator_without_a_gradient_says_so() -> None:
 def test_stop_gradient() -> None:
     net = module(Net("n", [Op("StopGradient", ["x"], ["y"])], ["x"], ["y"]), {})
     assert not net(torch.ones(2, requires_grad=True)).requires_grad
+
+
+def test_silence_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'name: "n" layer { name: "x" type: "Input" top: "x" top: "z" input_param { shape { dim: 2 } } }\n'
+        'layer { name: "s" type: "Silence" bottom: "z" }\nlayer { name: "y" type: "ReLU" bottom: "x" top: "y" }'
+    )
+    net = module(path)
+    assert net.input_names == ("x",)
+    assert net(torch.tensor([-1.0, 2.0])).tolist() == [0, 2]

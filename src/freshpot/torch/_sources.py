@@ -219,6 +219,8 @@ def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
     made = Source(net.name or "net", ops, inputs, [], values)
     for layer in net.layers:
         tops = [blob.name for blob in layer.tops]
+        if layer.type == "Silence":
+            continue
         if layer.host_forward is not None:
             if layer.bottoms:
                 refused.append(f"layer '{layer.name}' ({layer.type}) is Python code or works on files")

@@ -41,7 +41,7 @@ class Traffic:
     waits: int = 0
 
     def reset(self) -> None:
-        self.uploads = self.downloads = self.reads = 0
+        self.uploads = self.downloads = self.reads = self.waits = 0
 
     def upload(self, waits: bool = True) -> None:
         self.uploads += 1
@@ -282,6 +282,59 @@ def _move(func: Any, args: Any, kwargs: Any) -> Any:
         return values.to(dtype=dtype, copy=True)
     _traffic.upload()
     return FarTensor(values.to(dtype=dtype, copy=True))
+
+
+class FarPort:
+    """The way to the device through pinned memory (`freshpot.data.pinned.Port`): copies are done late.
+
+    A copy takes what its memory holds when somebody waits for its event, or when ``late`` more were begun. So memory
+    that is written to before that gives wrong data, as on a real GPU.
+    """
+
+    def __init__(self, late: int = 3) -> None:
+        self._late = late
+        self._queue: list[_FarCopy] = []
+        self.pinned = 0
+
+    def memory(self, shape: Any, dtype: torch.dtype) -> Tensor:
+        self.pinned += 1
+        return torch.empty(tuple(shape), dtype=dtype)
+
+    def upload(self, source: Tensor) -> tuple[Tensor, _FarCopy]:
+        made = FarTensor(torch.full_like(source, 77))
+        return made, self.copy(made, source)
+
+    def copy(self, target: Any, source: Tensor) -> _FarCopy:
+        _traffic.upload(waits=False)
+        begun = _FarCopy(self, target.near, source)
+        self._queue.append(begun)
+        self.run(len(self._queue) - self._late)
+        return begun
+
+    def run(self, count: int) -> None:
+        """Do the copies that were begun first."""
+        for _ in range(count):
+            self._queue.pop(0).do()
+
+    def run_to(self, copy: _FarCopy) -> None:
+        """Do the copies up to this one."""
+        if copy in self._queue:
+            self.run(self._queue.index(copy) + 1)
+
+
+class _FarCopy:
+    """A copy that was put in the queue; it is its own event."""
+
+    def __init__(self, port: FarPort, target: Tensor, source: Tensor) -> None:
+        self._port, self._target, self._source = port, target, source
+        self._expected = source.clone()
+
+    def do(self) -> None:
+        assert torch.equal(self._source, self._expected), "pinned memory was written to before it was read"
+        self._target.copy_(self._source)
+
+    def synchronize(self) -> None:
+        self._port.run_to(self)
 
 
 class _Generator(torch.Generator):

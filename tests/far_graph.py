@@ -29,7 +29,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import far_device
-from far_device import FarTensor, Traffic
+from far_device import FarPort, FarTensor, Traffic
+from freshpot.data import pinned
 from freshpot.engine import graph, graph_record
 
 Work = Callable[[], None]
@@ -161,9 +162,10 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
 @contextlib.contextmanager
 def far_graphs(patch: pytest.MonkeyPatch, traffic: Traffic) -> Iterator[FarRecorder]:
     """Within `far_device`: let the device record. Yields its recorder, which counts."""
-    recorder = FarRecorder(traffic)
+    recorder, port = FarRecorder(traffic), FarPort(late=0)
     with patch.context() as inside:
         inside.setattr(graph_record, "recorder_for", lambda device: recorder)
+        inside.setattr(pinned, "port_for", lambda device: port if device.type == "cuda" else None)
         inside.setattr(graph, "_given_up", None)
         inside.delenv("FRESHPOT_GRAPH", raising=False)
         yield recorder

@@ -5,6 +5,8 @@ On the GPU made of CPU tensors and its recordings (`far_graph`); what needs a re
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,7 +131,7 @@ def both(
 
 
 def steps(made: Any) -> list[np.ndarray]:
-    made.step(30)
+    made.step(24)
     return []
 
 
@@ -179,3 +181,235 @@ def test_a_convolutional_net(
 ) -> None:
     both(place, graphs, monkeypatch, capsys, text, lambda made: made.step(16) or [], LENET)
     assert graphs.replays >= 12
+
+
+# ---- what programs do between steps ----------------------------------------------------------------
+COURSES: dict[str, Course] = {}
+
+
+def course(function: Course) -> Course:
+    COURSES[function.__name__] = function
+    return function
+
+
+@course
+def one_step_at_a_time_reading_all(made: Any) -> list[np.ndarray]:
+    held = []
+    for _ in range(12):
+        made.step(1)
+        held += [np.array(blob.data) for blob in made.net.blobs.values()]
+        held.append(np.array(made.net.params["ip1"][0].diff))
+    return held
+
+
+@course
+def views_that_are_kept(made: Any) -> list[np.ndarray]:
+    held = []
+    loss, weights = made.net.blobs["loss"].data, made.net.params["ip2"][0].data
+    for k in range(10):
+        made.step(1)
+        held += [loss.copy(), weights.copy()]
+        weights[k % 10] = k / 100
+    made.step(5)
+    return held
+
+
+@course
+def weights_and_gradients_are_written(made: Any) -> list[np.ndarray]:
+    for k in range(10):
+        made.step(1)
+        made.net.params["ip1"][0].data[...] *= 0.9
+        made.net.params["ip1"][1].diff[...] = k
+        made.net.blobs["ip2"].data[...] = 3
+    return []
+
+
+@course
+def snapshots_and_restoring(made: Any) -> list[np.ndarray]:
+    made.step(9)
+    made.snapshot()
+    made.step(5)
+    made.restore("s_iter_9.solverstate")
+    made.step(6)
+    other = caffe.get_solver("solver.prototxt")
+    other.step(3)
+    other.restore("s_iter_9.solverstate")
+    other.step(6)
+    return all_of(other)
+
+
+@course
+def from_device_to_device(made: Any) -> list[np.ndarray]:
+    made.step(6)
+    caffe.set_mode_cpu()
+    made.step(2)
+    caffe.set_mode_gpu()
+    made.step(7)
+    caffe.set_device(0)
+    made.step(2)
+    return []
+
+
+@course
+def callbacks_come_later(made: Any) -> list[np.ndarray]:
+    made.step(7)
+    seen = []
+    made.add_callback(lambda: None, lambda: seen.append(np.array(made.net.params["ip1"][0].diff)))
+    made.step(8)
+    return seen
+
+
+@course
+def a_loop_of_the_programs(made: Any) -> list[np.ndarray]:
+    held = []
+    for k in range(10):
+        made.net.clear_param_diffs()
+        held.append(np.array(made.net.forward()["loss"]))
+        made.net.backward()
+        made.apply_update()
+        if k == 6:
+            made.step(3)
+    return held
+
+
+@course
+def the_base_rate_changes(made: Any) -> list[np.ndarray]:
+    for k in range(8):
+        made.param.base_lr = 0.1 / (k + 1)
+        made.step(2)
+    return []
+
+
+@course
+def weights_come_from_a_file(made: Any) -> list[np.ndarray]:
+    made.net.save("w.caffemodel")
+    made.step(7)
+    made.net.copy_from("w.caffemodel")
+    made.step(4)
+    made.test_nets[0].forward()
+    return [np.array(made.test_nets[0].blobs["loss"].data)]
+
+
+@course
+def passes_of_parts(made: Any) -> list[np.ndarray]:
+    held = []
+    made.step(6)
+    for _ in range(5):
+        made.net.forward(start="ip1", end="ip2")
+        made.net.backward(start="loss", end="ip2")
+        held.append(np.array(made.net.params["ip2"][0].diff))
+        made.step(1)
+    return held
+
+
+@pytest.mark.parametrize("name", COURSES)
+def test_what_programs_do_between_steps(
+    name: str,
+    place: Path,
+    graphs: FarRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both(place, graphs, monkeypatch, capsys, "", COURSES[name])
+    assert graphs.replays > 3
+
+
+FED = """
+name: "fed"
+layer { name: "in" type: "Input" top: "data" top: "label" input_param {
+  shape { dim: 8 dim: 6 } shape { dim: 8 } } }
+layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip1" bottom: "label" top: "loss" }
+"""
+
+
+def feed_each_step(made: Any) -> list[np.ndarray]:
+    rng, held = np.random.default_rng(2), []
+    rows = [8] * 8 + [3] + [8] * 4 + [5] * 9
+    for count in rows:
+        blob = made.net.blobs["data"]
+        if blob.shape[0] != count:
+            blob.reshape(count, 6)
+            made.net.blobs["label"].reshape(count)
+            made.net.reshape()
+        blob.data[...] = rng.standard_normal((count, 6))
+        made.net.blobs["label"].data[...] = rng.integers(0, 5, count)
+        made.step(1)
+        held.append(np.array(made.net.blobs["loss"].data))
+    return held
+
+
+def test_new_data_in_each_step_and_other_shapes(
+    place: Path,
+    graphs: FarRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both(place, graphs, monkeypatch, capsys, "test_interval: 100", feed_each_step, FED)
+    assert graphs.replays >= 6
+
+
+def test_the_whole_iteration_is_one_launch(place: Path, graphs: FarRecorder, far: Traffic) -> None:
+    """Two uploads, a launch; nothing is read, and nothing waits."""
+    made = solver(place, "display: 0; test_interval: none; test_iter: none", LENET)
+    made.step(5)
+    before = graphs.replays
+    far.reset()
+    made.step(10)
+    assert graphs.replays - before == 10
+    assert graphs.captures == 1
+    assert (far.uploads, far.downloads, far.reads, far.waits) == (2 * 10, 0, 0, 0)
+
+
+def test_rates_that_a_recording_used(place: Path, graphs: FarRecorder) -> None:
+    """The steps that weights really took follow the policy, iteration by iteration."""
+    text = 'lr_policy: "exp"; gamma: 0.5; base_lr: 1; momentum: 0; weight_decay: 0; display: 0'
+    net = """
+layer { name: "in" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 dim: 1 }
+  data_filler { type: "constant" value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 1 bias_term: false } }
+layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }
+"""
+    made = solver(place, text + "; test_interval: none; test_iter: none", net)
+    for k in range(12):
+        before = float(made.net.params["ip"][0].data[0, 0])
+        made.step(1)
+        assert before - float(made.net.params["ip"][0].data[0, 0]) == 0.5**k
+    assert graphs.replays >= 8
+
+
+class Sees(caffe.Layer):
+    """A Python layer between others."""
+
+    def setup(self, bottom: Any, top: Any) -> None:
+        pass
+
+    def reshape(self, bottom: Any, top: Any) -> None:
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom: Any, top: Any) -> None:
+        top[0].data[...] = 2 * bottom[0].data
+
+    def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
+        bottom[0].diff[...] = 2 * top[0].diff
+
+
+def test_python_layers_stand_between_graphs(
+    place: Path,
+    graphs: FarRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = types.ModuleType("layers_of_this_test")
+    module.Sees = Sees  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    layer = """
+layer { name: "sees" type: "Python" bottom: "ip1" top: "seen"
+  python_param { module: "layers_of_this_test" layer: "Sees" } }
+layer { name: "ip2" type: "InnerProduct" bottom: "seen" top"""
+    net = SMALL.replace('\nlayer { name: "ip2" type: "InnerProduct" bottom: "ip1" top', layer)
+    both(place, graphs, monkeypatch, capsys, "", lambda made: made.step(12) or [], net)
+    assert graphs.replays >= 3 * 7

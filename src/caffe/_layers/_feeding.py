@@ -11,6 +11,7 @@ from caffe import _log, _mode, _random
 from caffe._net.layer import Lowering
 from caffe.proto import caffe_pb2
 from freshpot.data.datum_batches import DatumBatches
+from freshpot.data.pinned import Pinner, on_device
 from freshpot.data.prefetch import Prefetcher
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import ArgumentError, DataError
@@ -92,8 +93,9 @@ class Feed:
         elements = sum(top.count for top in self._tops)
         if depth * elements > _MOST_AHEAD:
             low.refuse(f"prefetch {depth} batches of {elements} elements is too much memory.", ArgumentError)
-        self._source, self._depth = batches, depth
-        self._batches = Prefetcher(batches, depth)
+        self._source, self._depth, self._site = batches, depth, low.layer.site
+        self._pinner = Pinner(batches)
+        self._batches = Prefetcher(self._pinner, depth)
         #: batches handed out so far
         self.taken = 0
 
@@ -107,7 +109,7 @@ class Feed:
         if isinstance(self._source, DatumBatches) and self._source.can_seek:
             self._batches.close()
             self._source.seek(batch)
-            self._batches, self.taken = Prefetcher(self._source, self._depth), batch
+            self._batches, self.taken = Prefetcher(self._pinner, self._depth), batch
         while self.taken < batch:
             next(self._batches)
             self.taken += 1
@@ -115,8 +117,10 @@ class Feed:
     def forward(self) -> None:
         """Put the next batch into the tops."""
         self.taken += 1
-        for top, array in zip(self._tops, next(self._batches), strict=False):  # the label is optional
-            top.put(torch.from_numpy(array))
+        self._pinner.serve(self._site.device)
+        tensors = on_device(next(self._batches), self._site.device)
+        for top, tensor in zip(self._tops, tensors, strict=False):  # the label is optional
+            top.put(tensor)
 
 
 def start(low: Lowering, batches: Iterable[Arrays], shapes: Sequence[Sequence[int]]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from caffe._net.site import blobs_changed
+from freshpot.data.pinned import to_device
 from freshpot.engine import Workspace
 from freshpot.engine.blob import Blob as Cell
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, ShapeError
@@ -116,7 +117,7 @@ class NetBlob:
     # ---- contents ------------------------------------------------------------------------------
     def put(self, values: torch.Tensor) -> None:
         """Take data that were made on the CPU."""
-        self.data_cell.value = values.to(self.data_cell.peek.device)
+        self.data_cell.value = to_device(values, self.data_cell.peek.device)
 
     def make_diff(self) -> None:
         """Let there be a diff: zeros if nothing was written to it since the shape changed."""

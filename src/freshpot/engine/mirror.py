@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freshpot.data.pinned import copy_to
 from freshpot.engine.blob import Blob, Deferred, PinnedBlob, view_of
 from freshpot.ops.exposure import note_views
 
@@ -53,7 +54,7 @@ class Mirror:
     def upload(self) -> None:
         """Bring the device's side up to date."""
         if self.newer == HOST and self.host is not None:
-            self.device.copy_(self.host.view(self.device.shape))
+            copy_to(self.device, self.host.view(self.device.shape))
             self.newer = NEITHER
 
     def download(self) -> Tensor:

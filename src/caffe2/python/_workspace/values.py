@@ -12,6 +12,7 @@ import torch
 
 from caffe2.proto import caffe2_pb2
 from freshpot.convert.netdef import device_from_proto
+from freshpot.data.pinned import to_device
 from freshpot.engine import Blob, Workspace
 from freshpot.engine.device import torch_device
 from freshpot.engine.kept import copied
@@ -57,7 +58,7 @@ def feed(ws: Workspace, name: str, value: Any, device_option: Any = None) -> boo
 def _tensor(name: str, array: np.ndarray, device_option: Any) -> Any:
     if device_option is None or not device_option.device_type or array.dtype.kind in "OSU":
         return array
-    return own_copy(name, array).to(torch_device(device_from_proto(device_option)))
+    return to_device(own_copy(name, array), torch_device(device_from_proto(device_option)))
 
 
 def fetch(blob: Blob) -> Any:

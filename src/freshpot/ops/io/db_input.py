@@ -6,9 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
+from freshpot.data.pinned import Pinner, on_device
 from freshpot.data.prefetch import Prefetcher
 from freshpot.data.reader import DBReader
 from freshpot.data.tensor_protos import TensorProtosInput
@@ -80,24 +78,19 @@ class TensorProtosDBInput(Operator):
     def kernel(self, reader: DBReader) -> list[Any]:
         if reader is not self._reader:
             self._follow(reader)
+        self._pinner.serve(self.device)
         arrays = next(self._batches)
         if len(arrays) != self.num_outputs:
             self.refuse(
                 f"a record of {reader.source} holds {len(arrays)} tensors, there are {self.num_outputs} outputs.",
                 ArityError,
             )
-        return [self._tensor(array) for array in arrays]
+        return on_device(arrays, self.device)
 
     def _follow(self, reader: DBReader) -> None:
         """Begin to read from this reader."""
         if self._reader is not None:
             self._batches.close()
         self._reader = reader
-        batches = TensorProtosInput(reader, self.batch_size)
-        self._batches = Prefetcher(batches) if reader.reads_ahead else iter(batches)
-
-    def _tensor(self, array: np.ndarray) -> Any:
-        if array.dtype == object:
-            return array
-        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-        return tensor.to(self.device, non_blocking=True)
+        self._pinner = Pinner(TensorProtosInput(reader, self.batch_size))
+        self._batches = Prefetcher(self._pinner) if reader.reads_ahead else iter(self._pinner)

@@ -11,6 +11,7 @@ import warnings
 
 import torch
 
+from freshpot.engine.precision import use_gpu
 from freshpot.errors import DeviceError
 from freshpot.net.op import CPU, CUDA, IDEEP, Device
 
@@ -38,6 +39,7 @@ def torch_device(device: Device | None) -> torch.device:
 def _cuda(index: int) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index < count:
+        use_gpu()
         return torch.device("cuda", index)
     message = f"GPU {index} was asked for, and this machine has {count or 'none'}"
     if os.environ.get("FRESHPOT_STRICT_DEVICE") == "1":

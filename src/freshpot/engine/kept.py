@@ -115,14 +115,16 @@ def glance(blob: Blob) -> Any:
 
 
 def copied(blob: Blob) -> np.ndarray | None:
-    """A copy of what a blob holds, if that is a CPU tensor; else None."""
+    """A copy of what a blob holds, if that is a tensor on the CPU or a GPU; else None."""
     own = blob._own
     if own.__class__ is np.ndarray:
         return own.copy()
     found = glance(blob)
-    if found.__class__ is torch.Tensor and found.device.type == "cpu" and not found.requires_grad:
-        return found.numpy().copy()
-    return None
+    if not isinstance(found, torch.Tensor) or found.requires_grad:
+        return None
+    if found.device.type != "cpu":
+        return found.cpu().numpy()
+    return found.numpy().copy() if found.__class__ is torch.Tensor else None
 
 
 def feed_again(blob: Blob, array: np.ndarray) -> bool:

@@ -22,6 +22,7 @@ import torch
 from freshpot.engine import graph
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
+from freshpot.engine.precision import reduce
 from freshpot.engine.static import Binding
 from freshpot.engine.static_code import MOVED, RAN, Static, first
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, near_matches
@@ -140,7 +141,9 @@ class Plan:
             made = [step.operator for step in like.steps]
         for op, operator in zip(net.ops, made, strict=True):
             try:
-                operator = operator or registry.get(op.type)(op, torch_device(op.device or net.device))
+                operator = operator or reduce(
+                    registry.get(op.type)(op, torch_device(op.device or net.device))
+                )
                 self.steps.append(Step(operator, workspace))
             except FreshpotError as error:
                 error.at(net=net.name, op=str(op))
@@ -384,4 +387,4 @@ class _FlatWriter:
 def _without_last(step: Step) -> Operator:
     """The operator, made for all outputs but the last."""
     op = step.operator.op
-    return type(step.operator)(replace(op, outputs=op.outputs[:-1]), step.operator.device)
+    return reduce(type(step.operator)(replace(op, outputs=op.outputs[:-1]), step.operator.device))

@@ -50,7 +50,6 @@ class TorchNet(torch.nn.Module):
     def __init__(self, text: str, parameters: Parameters) -> None:
         super().__init__()
         self.weights = torch.nn.ParameterList()
-        self._statistics: list[torch.Tensor] = []
         self._steps: list[tuple[list[str], str, Callable[..., torch.Tensor]]] = []
         for layer in layers_of(text):
             first = layer[0] if isinstance(layer, tuple) else layer
@@ -64,14 +63,22 @@ class TorchNet(torch.nn.Module):
         self.weights.append(torch.nn.Parameter(made))
         return self.weights[-1]
 
+    def _statistic(self, value: np.ndarray) -> str:
+        """Let a running statistic move along with the module; its name."""
+        name = f"statistic{len(self._buffers)}"
+        self.register_buffer(name, torch.from_numpy(value))
+        return name
+
     _last = False
 
     def _step(self, layer: Any, parameters: Parameters) -> Callable[..., torch.Tensor]:
         if isinstance(layer, tuple):
             scale, bias, mean, variance = statistics(parameters, *layer)
             w, b = self._weight(scale), self._weight(bias)
-            m, v = torch.from_numpy(mean), torch.from_numpy(variance)
-            return lambda x: functional.batch_norm(x, m, v, w, b, self.training, 1e-5)
+            m, v = (self._statistic(value) for value in (mean, variance))
+            return lambda x: functional.batch_norm(
+                x, self.get_buffer(m), self.get_buffer(v), w, b, self.training, 1e-5
+            )
         type = layer.type
         if type == "Convolution":
             w, *rest = [self._weight(p) for p in parameters[layer.name]]

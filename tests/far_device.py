@@ -294,6 +294,7 @@ class FarPort:
     def __init__(self, late: int = 3) -> None:
         self._late = late
         self._queue: list[_FarCopy] = []
+        self._lock = threading.RLock()
         self.pinned = 0
 
     def memory(self, shape: Any, dtype: torch.dtype) -> Tensor:
@@ -307,19 +308,22 @@ class FarPort:
     def copy(self, target: Any, source: Tensor) -> _FarCopy:
         _traffic.upload(waits=False)
         begun = _FarCopy(self, target.near, source)
-        self._queue.append(begun)
-        self.run(len(self._queue) - self._late)
+        with self._lock:
+            self._queue.append(begun)
+            self.run(len(self._queue) - self._late)
         return begun
 
     def run(self, count: int) -> None:
         """Do the copies that were begun first."""
-        for _ in range(count):
-            self._queue.pop(0).do()
+        with self._lock:
+            for _ in range(count):
+                self._queue.pop(0).do()
 
     def run_to(self, copy: _FarCopy) -> None:
         """Do the copies up to this one."""
-        if copy in self._queue:
-            self.run(self._queue.index(copy) + 1)
+        with self._lock:
+            if copy in self._queue:
+                self.run(self._queue.index(copy) + 1)
 
 
 class _FarCopy:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from caffe import _log
 from far_device import Traffic
 from far_graph import FarRecorder, far_graphs
+from freshpot.engine import graph
 
 LENET = """
 name: "LeNet"
@@ -137,29 +139,32 @@ def steps(made: Any) -> list[np.ndarray]:
 
 SOLVERS = [
     "",
+    'type: "RMSProp"; momentum: none; rms_decay: 0.9',
+    'lr_policy: "poly"; power: 2',
+    'lr_policy: "multistep"; stepvalue: 6; gamma: 0.5',
+    'iter_size: 2; clip_gradients: 0.5; type: "Adam"; momentum2: 0.99; base_lr: 0.01',
+    "average_loss: 4; clip_gradients: 0.7",
+    "debug_info: true; display: 11",
+]
+MORE_SOLVERS = [
     'type: "Nesterov"',
     'type: "AdaGrad"; momentum: none',
-    'type: "RMSProp"; momentum: none; rms_decay: 0.9',
     'type: "AdaDelta"; delta: 1e-6',
     'type: "Adam"; momentum2: 0.99; base_lr: 0.01',
     'lr_policy: "step"; stepsize: 4',
-    'lr_policy: "poly"; power: 2',
     'lr_policy: "exp"; gamma: 0.9',
     'lr_policy: "fixed"',
     'lr_policy: "sigmoid"; stepsize: 9; gamma: 0.3',
-    'lr_policy: "multistep"; stepvalue: 6; gamma: 0.5',
     "iter_size: 3",
-    "clip_gradients: 0.7",
-    'iter_size: 2; clip_gradients: 0.5; type: "Adam"',
     'regularization_type: "L1"',
-    "average_loss: 4",
     "display: 1",
     "display: 0",
-    "debug_info: true; display: 11",
 ]
 
 
-@pytest.mark.parametrize("text", SOLVERS)
+@pytest.mark.parametrize(
+    "text", [*SOLVERS, *(pytest.param(text, marks=pytest.mark.slow) for text in MORE_SOLVERS)]
+)
 def test_training_with_graphs_is_training(
     text: str,
     place: Path,
@@ -413,3 +418,23 @@ layer { name: "ip2" type: "InnerProduct" bottom: "seen" top"""
     net = SMALL.replace('\nlayer { name: "ip2" type: "InnerProduct" bottom: "ip1" top', layer)
     both(place, graphs, monkeypatch, capsys, "", lambda made: made.step(12) or [], net)
     assert graphs.replays >= 3 * 7
+
+
+# ---- a real GPU ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("text", ["", 'type: "Adam"; base_lr: 0.01', "iter_size: 2", "clip_gradients: 0.7"])
+@pytest.mark.parametrize("net", ["SMALL", "LENET"])
+def test_training_on_cuda(
+    text: str, net: str, place: Path, cuda: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With graphs and without; dropout draws the same."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    found = []
+    for value in ("0", "1"):
+        monkeypatch.setenv("FRESHPOT_GRAPH", value)
+        torch.cuda.manual_seed(3)
+        made = solver(place, text, {"SMALL": SMALL, "LENET": LENET}[net])
+        made.step(12)
+        found.append(all_of(made))
+    assert graph._given_up is None
+    for plain, played in zip(*found, strict=True):
+        np.testing.assert_allclose(plain, played, rtol=1e-3, atol=1e-4)

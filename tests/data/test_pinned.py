@@ -152,3 +152,22 @@ def test_the_port_of_these_tests_notices_early_writes(port: FarPort) -> None:
     memory.fill_(2)
     with pytest.raises(AssertionError, match="before it was read"):
         event.synchronize()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU that torch can use")
+def test_batches_arrive_on_cuda() -> None:
+    """Also while the GPU is busy, and buffers are used again and again."""
+    pinner, busy = Pinner(batches(200)), torch.randn(2000, 2000, device="cuda")
+    pinner.serve(FAR)
+    made = []
+    with Prefetcher(pinner, 2) as prefetcher:
+        for batch in prefetcher:
+            busy = (busy @ busy).clamp_(-1, 1)
+            made.append(on_device(batch, FAR))
+    assert [[t.cpu().tolist() for t in batch] for batch in made] == wanted(batches(200))
+    source, target = torch.zeros(4), torch.zeros(4, device="cuda")
+    for i in range(50):
+        busy = (busy @ busy).clamp_(-1, 1)
+        copy_to(target, source.fill_(i))
+        assert target.cpu().tolist() == [i] * 4
+        assert to_device(source, FAR).cpu().tolist() == [i] * 4

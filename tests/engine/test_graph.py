@@ -17,7 +17,7 @@ from torch import Tensor
 
 from far_device import FAR, Traffic, far_device
 from far_graph import FarRecorder, far_graphs
-from freshpot.engine import Plan, Workspace
+from freshpot.engine import Plan, Workspace, graph
 from freshpot.engine.kept import KeptBlob, PlayedBlob
 from freshpot.engine.mirror import MirroredBlob
 from freshpot.errors import KernelError
@@ -676,3 +676,67 @@ def test_a_capture_refuses_what_cuda_refuses(
             graphs.capture(lambda: REFUSED[name](x.mul_(5)), [])
         assert graphs.lost == 1
         assert x.cpu().tolist() == [1, 2]
+
+
+# ---- a real GPU ------------------------------------------------------------------------------------
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real GPU, with the originals' precision, or skip the test."""
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU that torch can use")
+    monkeypatch.setenv("FRESHPOT_STRICT_DEVICE", "1")
+    monkeypatch.setattr(graph, "_given_up", None)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_recorded_runs_are_the_others_on_cuda(name: str, cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for value in ("0", "1"):
+        monkeypatch.setenv("FRESHPOT_GRAPH", value)
+        torch.manual_seed(1)
+        ws = fed()
+        held = ATTACKS[name](ws, Plan(layers(), ws))
+        held += [ws.get(blob) for blob in ws.names() if not ws.find(blob).empty]
+        found.append([near(each) for each in held])
+    assert graph._given_up is None
+    for plain, played in zip(*found, strict=True):
+        np.testing.assert_allclose(np.asarray(plain), np.asarray(played), rtol=1e-5, atol=1e-6)
+
+
+def test_a_recording_is_captured_on_cuda(cuda: None, capsys: pytest.CaptureFixture[str]) -> None:
+    ws = fed()
+    plan = Plan(layers(), ws)
+    plan.run(6)
+    assert plan._graph is not None
+    (piece,) = plan._graph.pieces
+    assert piece.captured
+    assert len(piece.parts) == 13
+
+
+def test_random_numbers_go_on_from_a_recording_on_cuda(cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state of the device's numbers after it is what it is after running each operator."""
+    states = []
+    for value in ("0", "1"):
+        monkeypatch.setenv("FRESHPOT_GRAPH", value)
+        torch.cuda.manual_seed(5)
+        ws = fed()
+        Plan(layers(), ws).run(9)
+        states.append((torch.cuda.get_rng_state().tolist(), near(ws.get("mask")).tolist()))
+    assert states[0] == states[1]
+
+
+def test_a_capture_that_is_lost_on_cuda(
+    cuda: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stream, memory and random numbers are fit for use afterwards."""
+    monkeypatch.setattr(registry.get("FailsInCaptures"), "times", 0)
+    ops = [
+        Op("Dropout", ["X"], ["A", "m"], {"ratio": 0.5, "is_test": 0}),
+        Op("FailsInCaptures", ["A"], ["B"]),
+    ]
+    ws, plan = small(*ops, X=np.ones(30))
+    for _ in range(9):
+        plan.run()
+        assert set(on_gpu(ws, "B")) <= {0.0, 2.0}
+    assert "a capture failed" in capsys.readouterr().err
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()

@@ -50,3 +50,30 @@ def test_heavy_packages_come_later(module: str) -> None:
 def test_no_full_collection_while_loading(module: str) -> None:
     _, collections = imported(module)
     assert collections == 0, "gc has looked at every object that torch made"
+
+
+WITHOUT = """
+import sys
+sys.modules["llvmlite"] = sys.modules["llvmlite.binding"] = None
+import numpy as np
+from caffe2.python import brew, model_helper, workspace
+import caffe
+from freshpot.net import registry
+registry.load()
+model = model_helper.ModelHelper(name="n", arg_scope={"order": "NCHW"})
+brew.conv(model, "x", "c", dim_in=3, dim_out=8, kernel=3)
+top = brew.relu(model, "c", "c")
+model.net.AddExternalOutput(top)
+workspace.FeedBlob("x", np.ones((2, 3, 6, 6), np.float32))
+workspace.RunNetOnce(model.param_init_net)
+workspace.RunNetOnce(model.net)
+predictor = workspace.Predictor(model.param_init_net.Proto(), model.net.Proto())
+for _ in range(6):
+    made = predictor.run({"x": np.ones((2, 3, 6, 6), np.float32)})
+print(made[0].shape)
+"""
+
+
+def test_nothing_needs_llvmlite() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
+    assert done.stdout == "(2, 8, 4, 4)\n", done.stderr

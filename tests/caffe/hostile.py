@@ -44,6 +44,7 @@ SOURCES = {
     "solverstate": (f"{_FILES}/mlp_iter_10.solverstate", f"{_FILES}/lenet_iter_200.solverstate"),
     "caffemodel.h5": (f"{_FILES}/mlp_iter_10.caffemodel.h5",),
     "solverstate.h5": (f"{_FILES}/mlp_iter_10.solverstate.h5",),
+    "rows.h5": (f"{_FILES}/mlp_iter_10.caffemodel.h5",),
     "lmdb": (f"{_FILES}/mnist_200_lmdb/data.mdb",),
     "solver": (
         f"{_FILES}/lenet_solver.prototxt",
@@ -209,6 +210,12 @@ class Readers:
         read_solverstate(str(path))
 
     _solverstate_h5 = _solverstate
+
+    def _rows_h5(self, path: Path) -> None:
+        from freshpot.data.hdf5_rows import read_datasets
+
+        read_datasets(path, ["data/ip1/0"])
+        read_datasets(path, ["data/ip2/1"])
 
     def _lmdb(self, path: Path) -> None:
         from freshpot.data.datum import datum_decoder

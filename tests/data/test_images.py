@@ -49,6 +49,12 @@ def test_resizing_gives_the_size_asked_for(tmp_path: Path) -> None:
     assert (flat == 77).all()
 
 
+def long_chunk() -> bytes:
+    """A small PNG that claims to be large: OpenCV would take 4 GiB for it."""
+    data = images.encode_image(picture(), "png")
+    return data[:33] + b"\xff\xff\xff\xff" + data[37:]
+
+
 def sixteen_bits() -> bytes:
     import cv2
 
@@ -61,6 +67,11 @@ def sixteen_bits() -> bytes:
         (lambda: images.decode_image(b"", where="record 3"), FormatError, "record 3: 0 bytes are no image"),
         (lambda: images.decode_image(b"hello", path="x"), FormatError, "x: 5 bytes are no image that OpenCV"),
         (lambda: images.decode_image(sixteen_bits(), None), FormatError, "uint16 channels; expected 8 bits"),
+        (
+            lambda: images.decode_image(long_chunk(), where="record 3"),
+            FormatError,
+            "record 3: a PNG whose chunk at byte 33 is said to have 4294967295 bytes",
+        ),
         (lambda: images.read_image("none.png"), DataError, "none.png: cannot be read: No such file"),
         (lambda: images.encode_image(picture(), "xyz"), DataError, "cannot be written as 'xyz'"),
         (

@@ -14,7 +14,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 
 from freshpot.errors import FreshpotError
 
@@ -56,28 +55,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    parser, args = parse(arguments)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    return int(importlib.import_module(f"{__name__}.{args.command}").run(args))
+
+
+def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """The command's parser and what it makes of a command line; nothing is run.
+
+    Raises:
+        SystemExit: help was asked for, or the words are wrong; that was said.
+    """
     parser = argparse.ArgumentParser(
         prog="freshpot", description="Run Caffe and Caffe2 programs, nets and models on today's Python."
     )
     parser.add_argument("--version", action=_Version, help="show the version and exit")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     asked = next((word for word in arguments if not word.startswith("-")), None)
-    modules: dict[str, ModuleType] = {}
     for name, help_line in _available().items():
         if name == asked:
-            modules[name] = importlib.import_module(f"{__name__}.{name}")
-            modules[name].add_parser(subparsers)
+            importlib.import_module(f"{__name__}.{name}").add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=help_line)
     rest: list[str] = []
     if asked == "run" and "--" in arguments:  # what stands behind it is the program's
         cut = arguments.index("--")
         arguments, rest = arguments[:cut], arguments[cut + 1 :]
-    args = parser.parse_args(arguments, argparse.Namespace(program_arguments=rest))
-    if args.command is None:
-        parser.print_help()
-        return 2
-    return int(modules[args.command].run(args))
+    return parser, parser.parse_args(arguments, argparse.Namespace(program_arguments=rest))
 
 
 def _available() -> dict[str, str]:

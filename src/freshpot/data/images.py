@@ -20,6 +20,8 @@ __all__ = ["decode_image", "encode_image", "read_image", "resize_image"]
 
 Image = NDArray[np.uint8]
 
+#: what a PNG begins with
+_PNG = b"\x89PNG\r\n\x1a\n"
 #: in one image; OpenCV reads no larger ones
 _MOST_PIXELS = 1 << 30
 
@@ -34,10 +36,12 @@ def decode_image(
         path, where: file and place in it, for the error.
 
     Raises:
-        FormatError: the bytes are no image, or one with other than 8-bit channels.
+        FormatError: the bytes are no image, one with other than 8-bit channels, or a PNG that is cut off.
         NotSupportedError: OpenCV is not installed.
     """
     cv2 = opencv()
+    if data.startswith(_PNG):
+        _check_chunks(data, path, where)
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
     try:
         made = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
@@ -50,6 +54,23 @@ def decode_image(
             f"an image of {made.dtype} channels; expected 8 bits a channel", path=path, where=where
         )
     return _planes(made)
+
+
+def _check_chunks(data: bytes, path: object, where: str | None) -> None:
+    """Raise unless a PNG's chunks lie in it: OpenCV takes as much memory as a chunk's length says, then reads."""
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        left = len(data) - at - 12  # after its length and kind, and the checksum behind it
+        if size > left:
+            raise FormatError(
+                f"a PNG whose chunk at byte {at} is said to have {size} bytes, {max(left, 0)} are left",
+                path=path,
+                where=where,
+            )
+        if kind == b"IEND":
+            return
+        at += 12 + size
 
 
 def read_image(

@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from freshpot.engine.blocked.lowering import BlockedNet, Blueprint
 from freshpot.engine.passes.graph import Graph, Value
 from freshpot.native import pace
 from freshpot.native.machine import lanes
 from freshpot.ops._tune import choose
+
+if TYPE_CHECKING:  # they need llvmlite, which not every machine has and not every program wants
+    from freshpot.engine.blocked.lowering import BlockedNet, Blueprint
 
 #: nets of one plan that are held at a time, for images of as many sizes
 MOST_NETS = 4
@@ -42,6 +44,8 @@ class Blocked:
         self._blueprint: Blueprint | None = None
         self._net: BlockedNet | None = None
         if lanes():
+            from freshpot.engine.blocked.lowering import Blueprint
+
             outside = {v: v.source.value for n in graph.nodes for v in n.inputs if v.source is not None}
             blueprint = Blueprint(graph, {**outside, **values})
             self._blueprint = blueprint if blueprint.worthwhile else None
@@ -58,6 +62,8 @@ class Blocked:
         return net is not None and net.run()
 
     def _make(self, blueprint: Blueprint, otherwise: Callable[[], None]) -> None:
+        from freshpot.engine.blocked.lowering import BlockedNet
+
         if not blueprint.make_code():
             return
         net = BlockedNet(blueprint, torch.get_num_threads())

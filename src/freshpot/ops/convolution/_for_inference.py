@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freshpot.native import blocks, winograd
 from freshpot.native.machine import lanes
 from freshpot.ops.convolution import _packed
 
@@ -60,6 +59,8 @@ class Weights:
     def _pack(
         self, group: int, groups: int, run: tuple[int, int, int] | None, form: str
     ) -> tuple[Tensor, Tensor]:
+        from freshpot.native import blocks, winograd  # they need llvmlite, which not every machine has
+
         each = self.filters.shape[0] // (1 if run is None else groups)
         mine = slice(group * each, (group + 1) * each)
         count = -(-each // lanes()) * lanes()

@@ -134,3 +134,33 @@ def test_a_divergence_of_one_s_own() -> None:
         return 42
 
     assert paddle.distribution.kl_divergence(Mine(0.0, 1.0), Mine(0.0, 1.0)) == 42
+
+
+@pytest.mark.parametrize("kind", ["pil", "array", "tensor"])
+def test_random_warps(kind: str) -> None:
+    from PIL import Image
+
+    T = paddle.vision.transforms
+    array = (np.arange(10 * 12 * 3) * 37 % 251).astype(np.uint8).reshape(10, 12, 3)
+    image = Image.fromarray(array) if kind == "pil" else array if kind == "array" else T.to_tensor(array)
+    for change in (
+        T.RandomAffine(30, (0.1, 0.2), (0.8, 1.2), 10, "bilinear"),
+        T.RandomAffine((0, 0)),
+        T.RandomPerspective(1.0, 0.4),
+        T.RandomPerspective(0.0),
+    ):
+        made = change(image)
+        assert isinstance(made, Image.Image) == (kind == "pil")
+        assert np.asarray(made).shape == np.asarray(image).shape
+    assert np.array_equal(np.asarray(T.RandomAffine((0, 0))(image)), np.asarray(image))
+
+
+def test_chance_in_place() -> None:
+    paddle.seed(5)
+    x = paddle.zeros([20000])
+    assert abs(float(paddle.cauchy_(x, 1.0, 2.0).median()) - 1.0) < 0.1
+    assert abs(float(paddle.geometric_(x, 0.3).mean()) - 1.0 / -np.log(0.7)) < 0.1
+    assert float(x.min()) > 0
+    y = paddle.to_tensor([1.0, -1.0])
+    assert paddle.where_(y > 0, y, paddle.zeros([2])).tolist() == [1.0, 0.0]
+    assert y.tolist() == [1.0, 0.0]

@@ -42,6 +42,7 @@ def half() -> list[Any]:
 
 
 X = np.ones((2, 3), np.float32)
+T, P = paddle.vision.transforms, np.zeros((4, 4, 3), np.uint8)
 REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     "amp": (lambda: model().prepare(amp_configs="O1"), NotSupportedError, "amp_configs"),
     "multi_precision": (
@@ -99,6 +100,18 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     "a map of one's own": (lambda: dist.Transform().forward(X), NotSupportedError, "forward is not known"),
     "a map's shapes": (lambda: dist.ReshapeTransform((2,), (3,)), ArgumentError, r"\[2\] cannot become \[3\]"),
     "axes of draws": (lambda: dist.Independent(dist.Normal(0.0, 1.0), 1), ArgumentError, "rank 1 of 0 axes"),
+    "a line search": (
+        lambda: opt.LBFGS(line_search_fn="wolfe", parameters=linear().parameters()), ArgumentError, "'strong_wolfe' or",
+    ),
+    "no closure": (lambda: opt.LBFGS(parameters=linear().parameters()).step(), ArgumentError, "give a function"),
+    "where_": (lambda: paddle.where_(paddle.ones([1], "bool")), ArgumentError, "give x and y"),
+    "check_shape": (lambda: paddle.check_shape([1, -2], "full"), ArgumentError, r"full: \[1, -2\] is no list of sizes"),
+    "a layer's backward": (lambda: linear().backward(), ArgumentError, "see autograd.PyLayer"),
+    "an affine's scale": (lambda: T.affine(P, 0, [0, 0], 0, 0), ArgumentError, "scale must be greater than 0"),
+    "an affine's move": (lambda: T.affine(P, 0, [0], 1, 0), ArgumentError, "two distances"),
+    "a random move": (lambda: T.RandomAffine(0, translate=(2, 0)), ArgumentError, "shares from 0 to 1"),
+    "random factors": (lambda: T.RandomAffine(0, scale=(0, 1)), ArgumentError, "scale must be greater than 0"),
+    "a random view": (lambda: T.RandomPerspective(2.0), ArgumentError, "prob 2.0 and"),
     "no parameters": (lambda: opt.SGD(0.1), ArgumentError, r"parameters=model.parameters\(\)"),
     "a learning rate": (lambda: opt.SGD("0.1", linear().parameters()), ArgumentError, "number or an LRScheduler"),
     "a clip": (lambda: opt.SGD(0.1, linear().parameters(), grad_clip=1.0), ArgumentError, "ClipGradBy"),

@@ -12,6 +12,7 @@ import torch
 
 from freshpot.errors import ArgumentError, GradientError, NotSupportedError
 from freshpot.paddle import _state
+from freshpot.paddle._layout import Layout
 from freshpot.paddle._missing import missing
 from freshpot.paddle._print import format_values
 from freshpot.paddle._state import DType, Place, place_of, to_device, to_dtype
@@ -33,7 +34,7 @@ def _later(method: Any) -> Any:
     return call
 
 
-class Tensor:
+class Tensor(Layout):
     """An array that remembers how it was computed.
 
     ``shape`` is a list; ``stop_gradient`` (True for data, False for parameters) is the opposite of torch's
@@ -45,7 +46,7 @@ class Tensor:
         persistable: True for parameters and buffers.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_hooks", "_name", "data_", "persistable")
+    __slots__ = ("_hooks", "_name", "data_", "persistable")
     __array_priority__ = 100
 
     def __init__(self, data: torch.Tensor, name: str | None = None, persistable: bool = False) -> None:

@@ -3,8 +3,11 @@
 from typing import NoReturn
 
 from freshpot.paddle._missing import missing
+from freshpot.paddle.tensor import factors, linalg
+from freshpot.paddle.tensor.factors import *  # noqa: F403
 from freshpot.paddle.tensor.linalg import *  # noqa: F403
-from freshpot.paddle.tensor.linalg import __all__ as __all__
+
+__all__ = [*linalg.__all__, *factors.__all__]
 
 
 def __getattr__(name: str) -> NoReturn:

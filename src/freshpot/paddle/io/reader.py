@@ -1,13 +1,14 @@
-"""batch: samples of a reader (a function that gives an iterator) in lists, as in 1.x."""
+"""Readers (functions that give iterators of samples), as in 1.x: in lists, in random order."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from freshpot.errors import ArgumentError
 
-__all__ = ["batch"]
+__all__ = ["batch", "shuffle"]
 
 
 def batch(
@@ -30,5 +31,22 @@ def batch(
                 made = []
         if made and not drop_last:
             yield made
+
+    return read
+
+
+def shuffle(reader: Callable[[], Any], buf_size: int) -> Callable[[], Iterator[Any]]:
+    """A reader that gives the samples of another in random order, within so many at a time."""
+
+    def read() -> Iterator[Any]:
+        held: list[Any] = []
+        for sample in reader():
+            held.append(sample)
+            if len(held) >= buf_size:
+                random.shuffle(held)
+                yield from held
+                held = []
+        random.shuffle(held)
+        yield from held
 
     return read

@@ -291,6 +291,29 @@ class Layer:
             tensor.data_.data = tensor.data_.data.to(device=place, dtype=kind)
         return self
 
+    def float16(self, excluded_layers: Any = None) -> Layer:
+        """Convert the floats to float16, but for those in batch norms and of the classes ``excluded_layers``."""
+        return self._half("float16", excluded_layers)
+
+    def bfloat16(self, excluded_layers: Any = None) -> Layer:
+        """Convert the floats to bfloat16, but for those in batch norms and of the classes ``excluded_layers``."""
+        return self._half("bfloat16", excluded_layers)
+
+    def _half(self, dtype: str, excluded: Any) -> Layer:
+        kinds = tuple(excluded) if isinstance(excluded, (list, tuple)) else (excluded,) if excluded else ()
+        for layer in self.sublayers(include_self=True):
+            if not isinstance(layer, kinds) and "BatchNorm" not in type(layer).__name__:
+                for tensor in (*layer.parameters(False), *layer.buffers(False)):
+                    if tensor.data_.is_floating_point():
+                        tensor.data_.data = tensor.data_.data.to(to_dtype(dtype))
+        return self
+
+    def backward(self, *inputs: Any) -> NoReturn:
+        """Raises:
+        ArgumentError: gradients are worked out from ``forward``; nothing is to be defined here.
+        """
+        raise ArgumentError(f"{type(self).__name__}.backward: layers have none; see autograd.PyLayer")
+
     def astype(self, dtype: Any) -> Layer:
         """Convert the floats among parameters and buffers."""
         return self.to(dtype=dtype)

@@ -4,6 +4,7 @@ from typing import NoReturn
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.optimizer import lr, lr_scheduler
+from freshpot.paddle.optimizer.lbfgs import LBFGS
 from freshpot.paddle.optimizer.lr_scheduler import *  # noqa: F403
 from freshpot.paddle.optimizer.optimizer import Optimizer
 from freshpot.paddle.optimizer.rules import (
@@ -20,6 +21,7 @@ from freshpot.paddle.optimizer.rules import (
 
 __all__ = [
     *lr_scheduler.__all__,
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

@@ -82,11 +82,6 @@ class Variable(Symbolic):
         else:
             self.program.blocked.discard(self.name)
 
-    @property
-    def type(self) -> str:
-        """What kind of thing the original calls it."""
-        return "VarType.LOD_TENSOR"
-
     def tries(self) -> list[torch.Tensor]:
         """Tensors without data that look like it, for each batch that is tried."""
         shapes = [[size if n < 0 else n for n in self._shape] for size in _TRIES]

@@ -8,11 +8,22 @@ from typing import Any
 import torch
 
 from freshpot.paddle._tensor import Tensor
-from freshpot.paddle.tensor import creation, indexing, linalg, manipulation, maths, special, statistics
+from freshpot.paddle.tensor import (
+    creation,
+    factors,
+    indexing,
+    linalg,
+    manipulation,
+    maths,
+    parts,
+    special,
+    statistics,
+)
 from freshpot.paddle.tensor.creation import *  # noqa: F403
 from freshpot.paddle.tensor.indexing import *  # noqa: F403
 from freshpot.paddle.tensor.manipulation import *  # noqa: F403
 from freshpot.paddle.tensor.maths import *  # noqa: F403
+from freshpot.paddle.tensor.parts import *  # noqa: F403
 from freshpot.paddle.tensor.special import *  # noqa: F403
 from freshpot.paddle.tensor.statistics import *  # noqa: F403
 
@@ -24,6 +35,7 @@ __all__ = [
     *indexing.__all__,
     *manipulation.__all__,
     *maths.__all__,
+    *parts.__all__,
     *special.__all__,
     *statistics.__all__,
     *_PRODUCTS,
@@ -44,6 +56,7 @@ _NOT_METHODS = {
     "polar",
     "broadcast_shape",
 }
+_NOT_METHODS |= {"check_shape"}
 _NOT_METHODS |= {"broadcast_tensors", "hstack", "vstack", "combinations"}
 _OPERATORS = {
     "add": "add",
@@ -102,7 +115,7 @@ def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _bind_methods() -> None:
-    for module in (manipulation, maths, indexing, special, statistics, linalg):
+    for module in (manipulation, maths, indexing, special, statistics, linalg, factors, parts):
         for name in module.__all__:
             if name not in _NOT_METHODS and not hasattr(Tensor, name):
                 setattr(Tensor, name, getattr(module, name))

@@ -17,6 +17,7 @@ from freshpot.errors import ArgumentError
 from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor
 from freshpot.paddle.vision import images
+from freshpot.paddle.vision.base_transform import BaseTransform
 from freshpot.paddle.vision.images import (
     adjust_brightness,
     adjust_contrast,
@@ -33,48 +34,51 @@ from freshpot.paddle.vision.images import (
     to_grayscale,
     vflip,
 )
+from freshpot.paddle.vision.warps import RandomAffine, RandomPerspective, affine, perspective
 
 to_tensor = images.to_tensor_image
 
 __all__ = [
-    "BaseTransform", "BrightnessTransform", "CenterCrop", "ColorJitter", "Compose", "ContrastTransform", "Grayscale",
-    "HueTransform", "Normalize", "Pad", "RandomCrop", "RandomErasing", "RandomHorizontalFlip", "RandomResizedCrop",
-    "RandomRotation", "RandomVerticalFlip", "Resize", "SaturationTransform", "ToTensor", "Transpose",
-    "adjust_brightness", "adjust_contrast", "adjust_hue", "adjust_saturation", "center_crop", "crop", "erase",
-    "hflip", "normalize", "pad", "resize", "rotate", "to_grayscale", "to_tensor", "vflip",
+    "BaseTransform",
+    "BrightnessTransform",
+    "CenterCrop",
+    "ColorJitter",
+    "Compose",
+    "ContrastTransform",
+    "Grayscale",
+    "HueTransform",
+    "Normalize",
+    "Pad",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomHorizontalFlip",
+    "RandomPerspective",
+    "RandomResizedCrop",
+    "RandomRotation",
+    "RandomVerticalFlip",
+    "Resize",
+    "SaturationTransform",
+    "ToTensor",
+    "Transpose",
+    "adjust_brightness",
+    "adjust_contrast",
+    "adjust_hue",
+    "adjust_saturation",
+    "affine",
+    "center_crop",
+    "crop",
+    "erase",
+    "hflip",
+    "normalize",
+    "pad",
+    "perspective",
+    "resize",
+    "rotate",
+    "to_grayscale",
+    "to_tensor",
+    "vflip",
 ]  # fmt: skip
-
-
-class BaseTransform:
-    """Base class: a subclass defines ``_apply_image``, and ``_apply_<key>`` for the other ``keys`` of its inputs.
-
-    ``_get_params(inputs)`` is called first; what it gives is ``self.params``.
-
-    Raises:
-        ArgumentError: a key without its method.
-    """
-
-    def __init__(self, keys: Any = None) -> None:
-        self.keys: tuple[str, ...] = ("image",) if keys is None else tuple(keys)
-        self.params: Any = None
-        for key in self.keys:
-            if not hasattr(self, f"_apply_{key}"):
-                raise ArgumentError(
-                    f"{type(self).__name__} does not change '{key}': it has no _apply_{key}()"
-                )
-
-    def __call__(self, inputs: Any) -> Any:
-        fields = inputs if isinstance(inputs, tuple) else (inputs,)
-        self.params = self._get_params(fields)
-        made = [getattr(self, f"_apply_{key}")(field) for key, field in zip(self.keys, fields, strict=False)]
-        made += fields[len(self.keys) :]
-        return made[0] if len(made) == 1 else tuple(made)
-
-    def _get_params(self, inputs: Any) -> Any:
-        return None
-
-    def _apply_image(self, image: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} must define _apply_image()")
 
 
 class Compose:

@@ -1,0 +1,5 @@
+"""``paddle.reader``: what is done with readers, as in 1.x."""
+
+from freshpot.paddle.io.reader import batch, shuffle
+
+__all__ = ["batch", "shuffle"]

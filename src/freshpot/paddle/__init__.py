@@ -10,8 +10,10 @@ from freshpot.errors import NotSupportedError
 from freshpot.paddle import (
     amp,
     autograd,
+    dataset,
     distributed,
     distribution,
+    fluid,
     io,
     jit,
     linalg,
@@ -19,6 +21,7 @@ from freshpot.paddle import (
     nn,
     onnx,
     optimizer,
+    reader,
     regularizer,
     static,
     tensor,
@@ -64,12 +67,13 @@ __version__ = "2.0.0-beta0"
 
 __all__ = [
     *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "DataParallel", "Model",
-    "ParamAttr", "Tensor", "amp", "autograd", "batch", "callbacks", "create_parameter", "disable_static",
-    "distributed", "distribution", "dtype", "enable_grad", "enable_static", "finfo", "flops", "get_cuda_rng_state",
-    "get_default_dtype", "get_device", "get_flags", "get_rng_state", "grad", "iinfo", "in_dynamic_mode", "install",
-    "io", "is_compiled_with_cuda", "is_grad_enabled", "jit", "linalg", "load", "metric", "nn", "no_grad", "onnx",
-    "optimizer", "regularizer", "save", "set_cuda_rng_state", "set_default_dtype", "set_device", "set_flags",
-    "set_grad_enabled", "set_printoptions", "set_rng_state", "static", "summary", "tensor", "utils", "vision",
+    "ParamAttr", "Tensor", "amp", "autograd", "batch", "callbacks", "create_parameter", "dataset",
+    "disable_static", "distributed", "distribution", "dtype", "enable_grad", "enable_static", "finfo", "flops",
+    "fluid", "get_cuda_rng_state", "get_default_dtype", "get_device", "get_flags", "get_rng_state", "grad",
+    "iinfo", "in_dynamic_mode", "install", "io", "is_compiled_with_cuda", "is_grad_enabled", "jit", "linalg",
+    "load", "metric", "nn", "no_grad", "onnx", "optimizer", "reader", "regularizer", "save", "set_cuda_rng_state",
+    "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions", "set_rng_state",
+    "static", "summary", "tensor", "utils", "vision",
 ]  # fmt: skip
 
 get_cuda_rng_state, set_cuda_rng_state = get_rng_state, set_rng_state

@@ -49,7 +49,9 @@ def enabled() -> bool:
     return not _program.is_static()
 
 
-def to_variable(value: Any, name: str | None = None, zero_copy: bool | None = None, dtype: Any = None) -> Tensor:
+def to_variable(
+    value: Any, name: str | None = None, zero_copy: bool | None = None, dtype: Any = None
+) -> Tensor:
     """A tensor with the values of an array."""
     made = value if isinstance(value, Tensor) else to_tensor(np.asarray(value), dtype)
     if name is not None:
@@ -57,7 +59,7 @@ def to_variable(value: Any, name: str | None = None, zero_copy: bool | None = No
     return made
 
 
-class Linear(nn.Linear):  # type: ignore[misc]
+class Linear(nn.Linear):
     """``x @ weight + bias``, with an activation after it."""
 
     def __init__(
@@ -77,7 +79,7 @@ class Linear(nn.Linear):  # type: ignore[misc]
         return _activated(super().forward(input), self._act)
 
 
-class Conv2D(nn.Conv2D):  # type: ignore[misc]
+class Conv2D(nn.Conv2D):
     """A convolution, with an activation after it."""
 
     def __init__(
@@ -124,7 +126,8 @@ class Pool2D(Layer):
         super().__init__()
         self._options = {
             "pool_size": pool_size, "pool_type": pool_type, "pool_stride": pool_stride, "pool_padding": pool_padding,
-            "global_pooling": global_pooling, "ceil_mode": ceil_mode, "exclusive": exclusive, "data_format": data_format,
+            "global_pooling": global_pooling, "ceil_mode": ceil_mode, "exclusive": exclusive,
+            "data_format": data_format,
         }  # fmt: skip
 
     def forward(self, input: Any) -> Any:
@@ -132,7 +135,7 @@ class Pool2D(Layer):
         return pool2d(input, **self._options)
 
 
-class Embedding(nn.Embedding):  # type: ignore[misc]
+class Embedding(nn.Embedding):
     """Rows of a table of ``size`` (rows, columns), by number."""
 
     def __init__(
@@ -147,7 +150,7 @@ class Embedding(nn.Embedding):  # type: ignore[misc]
         super().__init__(size[0], size[1], padding_idx, is_sparse, param_attr)
 
 
-class Dropout(nn.Dropout):  # type: ignore[misc]
+class Dropout(nn.Dropout):
     """Elements zeroed with a probability; by default they are scaled down afterwards, not up while training."""
 
     def __init__(
@@ -162,7 +165,7 @@ class Dropout(nn.Dropout):  # type: ignore[misc]
         self.training = not is_test
 
 
-class LayerNorm(nn.LayerNorm):  # type: ignore[misc]
+class LayerNorm(nn.LayerNorm):
     """Normalised over the last axes, with an activation after it."""
 
     def __init__(

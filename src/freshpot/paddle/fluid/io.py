@@ -38,7 +38,11 @@ def save_inference_model(
 
 
 def load_inference_model(
-    dirname: str, executor: Any, model_filename: str | None = None, params_filename: str | None = None, **more: Any
+    dirname: str,
+    executor: Any,
+    model_filename: str | None = None,
+    params_filename: str | None = None,
+    **more: Any,
 ) -> list[Any]:
     """What an Executor runs, names to feed, variables to fetch.
 

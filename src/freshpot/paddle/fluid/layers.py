@@ -32,8 +32,8 @@ _SAME = {
 globals().update(_SAME)
 
 __all__ = [
-    *_SAME, "accuracy", "batch_norm", "clip", "conv2d", "create_global_var", "create_parameter", "cross_entropy", "data",
-    "dropout", "elementwise_add", "elementwise_div", "elementwise_max", "elementwise_min", "elementwise_mul",
+    *_SAME, "accuracy", "batch_norm", "clip", "conv2d", "create_global_var", "create_parameter", "cross_entropy",
+    "data", "dropout", "elementwise_add", "elementwise_div", "elementwise_max", "elementwise_min", "elementwise_mul",
     "elementwise_pow", "elementwise_sub", "embedding", "fc", "fill_constant", "flatten", "layer_norm", "leaky_relu",
     "matmul", "mean", "mul", "one_hot", "pool2d", "reduce_max", "reduce_mean", "reduce_min", "reduce_prod",
     "reduce_sum", "relu6", "softmax", "softmax_with_cross_entropy", "squeeze", "sums", "unsqueeze",
@@ -41,7 +41,12 @@ __all__ = [
 
 
 def data(
-    name: str, shape: Any, append_batch_size: bool = True, dtype: Any = "float32", lod_level: int = 0, **more: Any
+    name: str,
+    shape: Any,
+    append_batch_size: bool = True,
+    dtype: Any = "float32",
+    lod_level: int = 0,
+    **more: Any,
 ) -> Any:
     """A variable that a run is fed; an open batch is put before its sizes unless one of them is open already."""
     sizes = list(shape)
@@ -100,7 +105,12 @@ def softmax_with_cross_entropy(
 ) -> Any:
     """-log of the softmax at each label. Shapes: (N, C), (N, 1) -> (N, 1)."""
     return F.softmax_with_cross_entropy(
-        logits, label, soft_label=soft_label, ignore_index=ignore_index, return_softmax=return_softmax, axis=axis
+        logits,
+        label,
+        soft_label=soft_label,
+        ignore_index=ignore_index,
+        return_softmax=return_softmax,
+        axis=axis,
     )
 
 
@@ -110,7 +120,12 @@ def mean(x: Any, name: str | None = None) -> Any:
 
 
 def matmul(
-    x: Any, y: Any, transpose_x: bool = False, transpose_y: bool = False, alpha: float = 1.0, name: str | None = None
+    x: Any,
+    y: Any,
+    transpose_x: bool = False,
+    transpose_y: bool = False,
+    alpha: float = 1.0,
+    name: str | None = None,
 ) -> Any:
     """The product of matrices, times alpha."""
     made = P.matmul(x, y, transpose_x, transpose_y)
@@ -121,7 +136,7 @@ def mul(x: Any, y: Any, x_num_col_dims: int = 1, y_num_col_dims: int = 1, name: 
     """The product of matrices whose rows and columns are several axes each."""
     left = P.reshape(P.flatten(x, x_num_col_dims), [-1, _product(x.shape[x_num_col_dims:])])
     right = P.reshape(y, [_product(y.shape[:y_num_col_dims]), _product(y.shape[y_num_col_dims:])])
-    return P.reshape(P.matmul(left, right), [*[-1 if n < 0 else n for n in x.shape[:x_num_col_dims]], *y.shape[y_num_col_dims:]])
+    return P.reshape(P.matmul(left, right), [*x.shape[:x_num_col_dims], *y.shape[y_num_col_dims:]])
 
 
 def _product(sizes: Any) -> int:
@@ -161,7 +176,9 @@ reduce_sum, reduce_mean = _reduced(P.sum, "sum"), _reduced(P.mean, "mean")
 reduce_max, reduce_min, reduce_prod = _reduced(P.max, "max"), _reduced(P.min, "min"), _reduced(P.prod, "prod")
 
 
-def fill_constant(shape: Any, dtype: Any, value: Any, force_cpu: bool = False, out: Any = None, name: str | None = None) -> Any:
+def fill_constant(
+    shape: Any, dtype: Any, value: Any, force_cpu: bool = False, out: Any = None, name: str | None = None
+) -> Any:
     """A tensor of one value."""
     return P.full(shape, value, dtype)
 

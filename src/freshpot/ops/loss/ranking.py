@@ -27,7 +27,7 @@ def _pair_rule(g: GradientMaker) -> list[Op]:
 class PairWiseLoss(Operator):
     """Y = mean over the pairs of a session with other labels of log(1 + exp(x_lower - x_higher)).
 
-    Shapes:   X: (N,) or (N, 1); label: (N,); lengths: (sessions,), one session if left out -> (sessions,)
+    Shapes:   X: (N,) or (N, 1); label: as many; lengths: (sessions,), one session if left out -> (sessions,)
     Raises:   ShapeError if label or lengths do not fit X.
     Source:   caffe2/operators/rank_loss_op.h
     """
@@ -37,14 +37,13 @@ class PairWiseLoss(Operator):
     gradient_rule = staticmethod(_pair_rule)
 
     def check(self, X: Tensor, label: Tensor, *rest: Tensor) -> None:
-        if X.dim() not in (1, 2) or X.numel() != X.shape[0] or label.shape != X.shape[:1]:
-            self.refuse(
-                f"X must be (N,) or (N, 1) and label (N,); got {tuple(X.shape)}, {tuple(label.shape)}."
-            )
+        fits = all(each.dim() in (1, 2) and each.numel() == each.shape[0] for each in (X, label))
+        if not fits or label.numel() != X.numel():
+            self.refuse(f"X and label must be (N,) or (N, 1); got {tuple(X.shape)}, {tuple(label.shape)}.")
 
     def kernel(self, X: Tensor, label: Tensor, *given: Tensor) -> Tensor:
         sizes = _sessions(self, X, given)
-        parts = zip(X.reshape(-1).split(sizes), label.split(sizes), strict=True)
+        parts = zip(X.reshape(-1).split(sizes), label.reshape(-1).split(sizes), strict=True)
         return torch.stack([_pair_loss(x, y) for x, y in parts]) if sizes else X.new_zeros(0)
 
     def infer(self, X: Tensor, label: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
@@ -77,7 +76,8 @@ class PairWiseLossGradient(Operator):
         sizes = _sessions(self, X, given)
         if dY.numel() != len(sizes):
             self.refuse(f"dY must have {len(sizes)} elements, one a session; got {tuple(dY.shape)}.")
-        parts = zip(X.reshape(-1).split(sizes), label.split(sizes), dY.reshape(-1), strict=True)
+        labels = label.reshape(-1).split(sizes)
+        parts = zip(X.reshape(-1).split(sizes), labels, dY.reshape(-1), strict=True)
         made = [_pair_gradient(x, y) * d for x, y, d in parts]
         return torch.cat(made).reshape(X.shape) if made else torch.zeros_like(X)
 

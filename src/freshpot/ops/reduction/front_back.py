@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from freshpot.errors import ArgumentError
+from freshpot.net import registry
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, INT, Arg, Port
@@ -73,6 +74,8 @@ class _Sum(_FrontBack, abstract=True):
 
     @gradient("dY X lengths -> dX")
     def backward(self, dY: Tensor, X: Tensor, *lengths: Tensor) -> Tensor:
+        if X.dtype == torch.int64 and X.dim() == 1:
+            X = dY.new_empty(X.tolist())  # only X's shape is given
         columns = self.columns(X)
         inside = self.inside(columns, lengths)
         share = dY.reshape(-1) / self._counts(columns, lengths) if self.mean else dY.reshape(-1)
@@ -204,3 +207,12 @@ class ReduceFrontWeightedSumGradient(Operator):
 
     def kernel(self, SCALARS: Tensor, dOUTPUT: Tensor, dims: Tensor) -> Tensor:
         return torch.tensordot(SCALARS, dOUTPUT, 0)
+
+
+for _name in ("ReduceFrontSum", "ReduceFrontMean", "ReduceBackSum", "ReduceBackMean"):
+    # in X's place there may be its shape
+    _definition = registry.get(f"{_name}Gradient")
+    _definition.inputs = tuple(
+        Port(p.name, (*FLOAT, "int64"), optional=p.optional) if p.name == "X" else p
+        for p in _definition.inputs
+    )

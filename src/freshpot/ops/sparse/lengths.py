@@ -186,8 +186,8 @@ class LengthsSplit(_OfLengths):
     args = (Arg("n_split", int, -1, "number of parts, > 0"),)
 
     def setup(self) -> None:
-        if (self.num_inputs == 1) == (self.n_split == -1):
-            self.refuse("n_split must be given once: as an argument or as an input.", ArgumentError)
+        if self.num_inputs == 1 and self.n_split == -1:
+            self.refuse("n_split must be given, as an argument or as an input.", ArgumentError)
 
     def kernel(self, lengths: Tensor, *given: Tensor) -> Tensor:
         count = int(given[0].reshape(-1)[0]) if given else self.n_split

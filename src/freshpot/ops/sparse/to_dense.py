@@ -76,8 +76,8 @@ class SparseToDenseMask(Operator):
     def setup(self) -> None:
         if not self.mask or len(set(self.mask)) < len(self.mask):
             self.refuse("argument 'mask' must list different indices, one at least.", ArgumentError)
-        if self.return_presence_mask != (self.num_outputs == 2):
-            self.refuse("a second output goes with return_presence_mask=1.", ArgumentError)
+        if self.return_presence_mask and self.num_outputs < 2:
+            self.refuse("return_presence_mask=1 goes with a second output.", ArgumentError)
 
     def check(self, indices: Tensor, values: Tensor, default: Tensor, *rest: Tensor) -> None:
         if values.dim() < 1 or values.shape[0] != indices.numel():
@@ -116,7 +116,7 @@ class SparseToDenseMask(Operator):
 
 
 class SparseToDenseMaskGradient(SparseToDenseMask):
-    """Gradient of SparseToDenseMask, for the values."""
+    """Gradient of SparseToDenseMask, for the values: of several in one place, for the last, which is there."""
 
     inputs = (Port("indices", INTS, "M"), Port("dY"), Port("lengths", INT, optional=True))
     outputs = (Port("dvalues"),)
@@ -134,6 +134,10 @@ class SparseToDenseMaskGradient(SparseToDenseMask):
         rest = dY.shape[2:] if lengths else dY.shape[1:]
         dX = dY.new_zeros(indices.numel(), *rest)
         dX[wanted] = dY.reshape(count, len(self.mask), *rest)[example, column]
+        place = example * len(self.mask) + column
+        order = torch.arange(len(place), device=place.device)
+        last = order.new_zeros(count * len(self.mask)).scatter_reduce_(0, place, order, "amax")
+        dX[wanted[order != last[place]]] = 0
         return dX
 
 

@@ -180,15 +180,16 @@ class IndexHash(Operator):
     args = (Arg("seed", int, 0, "start of the hash"), Arg("modulo", int, 0, "how many values, > 0"))
     inplace = ((0, 0),)
 
-    def setup(self) -> None:
-        if self.modulo <= 0:
-            self.refuse(f"argument 'modulo' must be positive, got {self.modulo}.", ArgumentError)
-
     def check(self, X: Tensor) -> None:
         if self.modulo > torch.iinfo(X.dtype).max:
             self.refuse(f"argument 'modulo' is too large for numbers of type {X.dtype}.", ArgumentError)
 
+    def infer(self, X: Tensor) -> tuple[Tensor, ...]:
+        return (torch.empty_like(X),)
+
     def kernel(self, X: Tensor) -> Tensor:
+        if self.modulo <= 0:
+            self.refuse(f"argument 'modulo' must be positive, got {self.modulo}.", ArgumentError)
         bits = X.element_size() * 8
         octets = X.contiguous().view(torch.int8).reshape(*X.shape, X.element_size()).to(X.dtype)
         seed = (self.seed * 0xDEADBEEF) % 2**bits

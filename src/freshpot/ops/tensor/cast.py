@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from freshpot.ops.dtypes import NAME, NUMBER, TORCH
 #: TensorProto.DataType's words that are not our own names of the types
 _WORDS = {"float": "float32", "double": "float64"}
 _TYPES = (*FLOATS, *INTEGERS, "bool")
+_TEXT = "string"
 
 
 def type_number(value: Any) -> int | None:
@@ -38,10 +40,10 @@ def _rule(g: GradientMaker) -> list[Op]:
 
 
 class Cast(Operator):
-    """Y = X in the element type ``to``; towards whole numbers it rounds to zero.
+    """Y = X in the element type ``to``; towards whole numbers it rounds to zero, as text it has six decimals.
 
     Shapes:   X: any -> Y: as X
-    Raises:   ArgumentError for a type that is not float32, float64, bool or a whole number type.
+    Raises:   ArgumentError for a type that is not float32, float64, bool, text or a whole number type.
     Source:   caffe2/operators/cast_op.cc
     """
 
@@ -55,9 +57,22 @@ class Cast(Operator):
 
     def setup(self) -> None:
         name = NAME.get(type_number(self.to) or -1)
-        if name not in _TYPES:
-            self.refuse(f"argument 'to' is {self.to!r}; known are {', '.join(_TYPES)}.", ArgumentError)
-        self.dtype = TORCH[name]
+        if name not in (*_TYPES, _TEXT):
+            known = ", ".join((*_TYPES, _TEXT))
+            self.refuse(f"argument 'to' is {self.to!r}; known are {known}.", ArgumentError)
+        self.dtype = TORCH.get(name)
 
-    def kernel(self, X: Tensor) -> Tensor:
+    def kernel(self, X: Tensor) -> Any:
+        if self.dtype is None:
+            return self._as_text(X)
         return X.to(self.dtype, copy=True, memory_format=torch.contiguous_format)
+
+    @staticmethod
+    def _as_text(X: Tensor) -> np.ndarray:
+        texts = [f"{x:f}" if isinstance(x, float) else str(int(x)) for x in X.reshape(-1).tolist()]
+        made = np.empty(len(texts), dtype=object)
+        made[:] = [text.encode() for text in texts]
+        return made.reshape(tuple(X.shape))
+
+    def infer(self, X: Tensor) -> tuple[Any, ...]:
+        return (None if self.dtype is None else torch.empty(X.shape, dtype=self.dtype, device="meta"),)

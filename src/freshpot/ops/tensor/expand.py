@@ -10,7 +10,7 @@ from freshpot.ops._operator import Operator, gradient
 
 
 class Expand(Operator):
-    """Y = X, broadcast by numpy's rule with ``shape``.
+    """Y = X, broadcast by numpy's rule with ``shape``, in which a number < 1 counts as 1.
 
     Shapes:   X: any; shape: (dimensions,) -> Y: the broadcast shape
     Raises:   ShapeError if they do not broadcast.
@@ -21,7 +21,7 @@ class Expand(Operator):
     outputs = (Port("Y"),)
 
     def kernel(self, X: Tensor, shape: Tensor) -> Tensor:
-        wanted = shape.tolist()
+        wanted = [max(size, 1) for size in shape.tolist()]  # what is not positive leaves X as it is
         try:
             full = torch.broadcast_shapes(X.shape, wanted)
         except RuntimeError:

@@ -71,11 +71,21 @@ def read_text(path: str | os.PathLike[str], message: Any) -> TextMessage:
 def _text(path: str | os.PathLike[str]) -> str:
     """The text of a file. Comments may be in any encoding; the reader refuses other bytes elsewhere."""
     data = Path(path).read_bytes()
+    _refuse_pointer(data, path)
     if b"\0" in data:
         raise FormatError(
             "not a text file (is it a binary model?)", path=path, where=f"offset {data.index(0)}"
         )
     return data.decode("utf-8", "surrogateescape")
+
+
+def _refuse_pointer(data: bytes, path: str | os.PathLike[str]) -> None:
+    """What a clone without Git LFS has in place of large files is said to be that."""
+    if data.startswith(b"version https://git-lfs.github.com/"):
+        raise FormatError(
+            "is a pointer of Git LFS, not the file itself. Fetch it: git lfs pull, in its repository.",
+            path=path,
+        )
 
 
 def read_net(path: str | os.PathLike[str]) -> TextMessage:
@@ -154,6 +164,8 @@ def copy_weights(
         if absent is not None:
             return absent(net, path)
         raise NetError(f"Could not open file {path}")
+    with open(path, "rb") as file:
+        _refuse_pointer(file.read(100), path)
     if caffemodel.is_hdf5(path) if hdf5 is None else hdf5:
         return _copy_hdf5(net, path, skip_mismatched)
     param = caffemodel.read_binary_net(path)

@@ -284,3 +284,15 @@ def test_a_layer_of_a_branch_of_caffe_is_refused_with_advice(tmp_path: Path) -> 
     _, branch, advice = str(caught.value).splitlines()
     assert branch.endswith("there is no layer type 'PriorBox'. SSD's branch of Caffe has it, BVLC Caffe not.")
     assert 'type: "Python"' in advice
+
+
+@pytest.mark.parametrize("name", ["net.prototxt", "net.caffemodel"])
+def test_a_pointer_of_git_lfs(name: str, tmp_path: Path) -> None:
+    """A clone without Git LFS: the file is not broken, it is not there yet."""
+    net = tmp_path / "net.prototxt"
+    net.write_text('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 } } }')
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3629\n")
+    with pytest.raises(FormatError, match=rf"{name}: is a pointer of Git LFS.*git lfs pull"):
+        caffe.Net(str(net), str(tmp_path / "net.caffemodel"), caffe.TEST) if "model" in name else caffe.Net(
+            str(net), caffe.TEST
+        )

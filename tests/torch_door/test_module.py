@@ -449,3 +449,20 @@ def test_silence_is_no_obstacle(tmp_path: Path) -> None:
     net = module(path)
     assert net.input_names == ("x",)
     assert net(torch.tensor([-1.0, 2.0])).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+def test_export_of_recurrent_layers(kind: str, tmp_path: Path) -> None:
+    """Whatever the markers of the example: those of the run count."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'name: "n" layer { name: "x" type: "Input" top: "x" top: "cont" '
+        "input_param { shape { dim: 4 dim: 2 dim: 3 } shape { dim: 4 dim: 2 } } }\n"
+        f'layer {{ name: "y" type: "{kind}" bottom: "x" bottom: "cont" top: "y" recurrent_param {{ num_output: 5 '
+        'weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }'
+    )
+    net = module(path).eval()
+    x, cont = torch.randn(4, 2, 3), torch.tensor([[0.0, 0], [1, 1], [0, 1], [1, 1]])
+    with torch.no_grad():
+        program = torch.export.export(copy.deepcopy(net), (x, torch.ones(4, 2)))
+        torch.testing.assert_close(program.module()(x, cont), net(x, cont), **CLOSE)

@@ -76,7 +76,9 @@ class _Sequence(Operator, abstract=True):
 
 def markers(cont: Tensor) -> list[Tensor] | None:
     """The markers of each step, (N, 1); None if no sequence begins anywhere."""
-    return None if bool((cont == 1).all()) else list(cont.unsqueeze(-1).unbind(0))
+    if not torch.compiler.is_compiling() and bool((cont == 1).all()):  # a tracer does not know the numbers
+        return None
+    return list(cont.unsqueeze(-1).unbind(0))
 
 
 def _went_on(hidden: Tensor, cont: Tensor) -> Tensor:

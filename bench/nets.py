@@ -1,7 +1,7 @@
 """Nets that benchmarks share, as Caffe prototxts, and the same nets for PyTorch and ONNX Runtime.
 
-SqueezeNet 1.1 (Iandola et al., arXiv 1602.07360), ResNet-50 (He et al., arXiv 1512.03385) and CaffeNet
-(Krizhevsky et al., 2012, as BVLC trained it), with random weights.
+SqueezeNet 1.1 (Iandola et al., arXiv 1602.07360), ResNet-50 (He et al., arXiv 1512.03385), CaffeNet
+(Krizhevsky et al., 2012, as BVLC trained it), GoogLeNet and MobileNet, with random weights.
 """
 
 from __future__ import annotations
@@ -172,4 +172,89 @@ def caffenet(batch: int, train: bool = False) -> str:
     return net.text("CaffeNet", batch, 227)
 
 
-NETS = {"squeezenet": squeezenet, "resnet50": resnet50, "caffenet": caffenet}
+#: channels of GoogLeNet's inceptions: 1 x 1; before and of 3 x 3; before and of 5 x 5; behind the pooling
+_INCEPTIONS: tuple[tuple[int, ...] | str, ...] = (
+    (64, 96, 128, 16, 32, 32),
+    (128, 128, 192, 32, 96, 64),
+    "pool",
+    (192, 96, 208, 16, 48, 64),
+    (160, 112, 224, 24, 64, 64),
+    (128, 128, 256, 24, 64, 64),
+    (112, 144, 288, 32, 64, 64),
+    (256, 160, 320, 32, 128, 128),
+    "pool",
+    (256, 160, 320, 32, 128, 128),
+    (384, 192, 384, 48, 128, 128),
+)
+
+
+def googlenet(batch: int, train: bool = False) -> str:
+    """GoogLeNet (Szegedy et al., arXiv 1409.4842), no side branches: data (N, 3, 224, 224) to 1000 classes."""
+    net = Text(train)
+    norm = "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }"
+    net.conv("conv1", 64, 7, stride=2, pad=3)
+    net.relu()
+    net.pool("pool1", "MAX", 3, 2)
+    net.add("norm1", "LRN", norm)
+    net.conv("conv2_reduce", 64, 1)
+    net.relu()
+    net.conv("conv2", 192, 3, pad=1)
+    net.relu()
+    net.add("norm2", "LRN", norm)
+    net.pool("pool2", "MAX", 3, 2)
+    for number, entry in enumerate(_INCEPTIONS):
+        if isinstance(entry, str):
+            net.pool(f"pool{number + 1}", "MAX", 3, 2)
+        else:
+            _inception(net, f"inception{number}", *entry)
+    net.global_pool("pool5")
+    net.fc("fc", 1000)
+    return net.text("GoogLeNet", batch, 224)
+
+
+def _inception(
+    net: Text, name: str, one: int, to3: int, three: int, to5: int, five: int, pooled: int
+) -> None:
+    source, parts = net.blob, []
+    for window, before, outputs in ((1, 0, one), (3, to3, three), (5, to5, five)):
+        start = source
+        if before:
+            start = net.conv(f"{name}_{window}x{window}_reduce", before, 1, source)
+            net.relu()
+        parts.append(net.conv(f"{name}_{window}x{window}", outputs, window, start, pad=window // 2))
+        net.relu()
+    net.blob = source
+    net.pool(f"{name}_pool", "MAX", 3, 1, 1)
+    parts.append(net.conv(f"{name}_pool_proj", pooled, 1))
+    net.relu()
+    net.add(f"{name}_output", "Concat", bottom=parts)
+
+
+def mobilenet(batch: int, train: bool = False) -> str:
+    """MobileNet (Howard et al., arXiv 1704.04861): data (N, 3, 224, 224) to 1000 classes."""
+    net = Text(train)
+    net.conv("conv1", 32, 3, stride=2, pad=1, bias_term="false")
+    net.normal()
+    net.relu()
+    channels = 32
+    wide = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+    for number, (outputs, stride) in enumerate(wide, 2):
+        net.conv(f"conv{number}_dw", channels, 3, stride=stride, pad=1, group=channels, bias_term="false")
+        net.normal()
+        net.relu()
+        net.conv(f"conv{number}_sep", outputs, 1, bias_term="false")
+        net.normal()
+        net.relu()
+        channels = outputs
+    net.global_pool("pool")
+    net.fc("fc", 1000)
+    return net.text("MobileNet", batch, 224)
+
+
+NETS = {
+    "squeezenet": squeezenet,
+    "resnet50": resnet50,
+    "caffenet": caffenet,
+    "googlenet": googlenet,
+    "mobilenet": mobilenet,
+}

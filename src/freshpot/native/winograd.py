@@ -164,4 +164,4 @@ def convolution(vectors: int) -> Code:
 def suits(channels: int, filters: int, tiles: int) -> bool:
     """True if it is the faster way for so many channels in and out: the transformations are shared by enough products,
     and the transformed filters, which are larger, by enough tiles."""
-    return channels >= lanes() and filters >= 2 * lanes() and 32 * tiles >= channels
+    return channels >= lanes() and filters >= 2 * lanes() and 16 * tiles >= channels

@@ -14,7 +14,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import brew, core, model_helper, optimizer, workspace
 from caffe2.python import data_parallel_model as dpm
 from caffe2.python._errors import MisuseError
-from caffe2.python.models import resnet
+from caffe2.python.models import resnet, shufflenet
 from freshpot.errors import NotSupportedError
 
 
@@ -119,12 +119,20 @@ NETS = {
     "resnet32": "d6379e7a6d7f60fc9714ffb6244e5b23",
     "resnet50": "8d0e51ca6725352985a68135856aa1c5",
     "resnext101": "5c1cecd7de9a185de691623dc735b30d",
+    "shufflenet": "7c6ebe10974af5bb321b294d611d562e",
+    "shufflenet_wide": "fff9cd3807577a76e5ac488bd485f2cd",
 }
 
 
 def _resnet(build: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     model = model_helper.ModelHelper("model", arg_scope={"order": "NCHW"})
     build(model, "data", 3, *args, **kwargs)
+    return model
+
+
+def _shufflenet(**kwargs: Any) -> Any:
+    model = model_helper.ModelHelper("model", arg_scope={"order": "NCHW"})
+    shufflenet.ShuffleNetV2Builder(model, "data", 3, 10, **kwargs).create()
     return model
 
 
@@ -144,6 +152,8 @@ MADE: dict[str, Callable[[], Any]] = {
     "resnet32": lambda: _resnet(resnet.create_resnet_32x32, 3, 10),
     "resnet50": lambda: _resnet(resnet.create_resnet50, 1000, label="label"),
     "resnext101": lambda: _resnet(resnet.create_resnext, 10, 101, 32, 4, no_loss=True, no_bias=0),
+    "shufflenet": lambda: _resnet(shufflenet.create_shufflenet, 10, label="label"),
+    "shufflenet_wide": lambda: _shufflenet(width="2.0x", detection=True, is_test=True),
 }
 
 

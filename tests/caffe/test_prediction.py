@@ -149,3 +149,39 @@ def test_another_nets_parameters(nets: tuple[caffe.Net, caffe.Net]) -> None:
     for net in nets:
         net.forward(data=images(1))
     same(joined, single)
+
+
+def test_weights_that_a_solver_trains(tmp_path: Path) -> None:
+    """A net for use that shares a solver's weights follows every step, large parameters' too."""
+    head = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 64 dim: 3 dim: 3 } } }\n'
+    )
+    conv = (
+        'layer { name: "conv" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 64 '
+        'kernel_size: 3 bias_term: false weight_filler { type: "xavier" } } }\n'
+        'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }\n'
+    )
+    wanted = head.replace('"x"', '"z"').replace("64 dim: 3 dim: 3", "64 dim: 1 dim: 1")
+    loss = wanted + ('layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "z" top: "loss" }')
+    for name, text in (("train", head + conv + loss), ("use", head + conv)):
+        (tmp_path / f"{name}.prototxt").write_text(text)
+    solver_path = tmp_path / "solver.prototxt"
+    solver_path.write_text(
+        f'net: "{tmp_path}/train.prototxt" base_lr: 0.002 momentum: 0.9 lr_policy: "fixed" max_iter: 9'
+    )
+    solver = caffe.SGDSolver(str(solver_path))
+    used = caffe.Net(str(tmp_path / "use.prototxt"), caffe.TEST)
+    solver.share_weights(used)
+    x = np.random.default_rng(0).random((1, 64, 3, 3), np.float32)
+    solver.net.blobs["x"].data[...] = used.blobs["x"].data[...] = x
+    seen = []
+    for _ in range(3):  # nobody looks at the weights meanwhile
+        seen.append(used.forward()["y"].copy())
+        solver.step(1)
+    assert not np.allclose(seen[0], seen[1])
+    assert not np.allclose(seen[1], seen[2])
+    fresh = caffe.Net(str(tmp_path / "use.prototxt"), caffe.TEST)
+    for mine, theirs in zip(fresh.params["conv"], solver.net.params["conv"], strict=True):
+        mine.data[...] = theirs.data
+    fresh.blobs["x"].data[...] = x
+    np.testing.assert_allclose(used.forward()["y"], fresh.forward()["y"], rtol=1e-5, atol=1e-6)

@@ -85,6 +85,13 @@ def exposed(memory: torch.Tensor) -> bool:
     return views.given_away or views.living() is not None
 
 
+def written(*memory: torch.Tensor) -> None:
+    """Note that machine code wrote to tensors, as PyTorch's operators note it themselves."""
+    for tensor in memory:
+        if not tensor.is_inference():
+            increment_version(tensor)
+
+
 def version(memory: torch.Tensor) -> int | None:
     """How often the tensor was written to; None where PyTorch does not count."""
     return None if memory.is_inference() else memory._version

@@ -13,6 +13,7 @@ from freshpot.native.machine import lanes
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator
+from freshpot.ops.exposure import written
 from freshpot.ops.optimizer._update import ITER, LR, f32
 
 _MOMENTUM = Arg("momentum", float, 0.0, "share of the history that is kept")
@@ -190,6 +191,7 @@ class CaffeSGD(CaffeUpdate):
             factors = torch.tensor([rate, decay, self.momentum])
             for triple in large:
                 momentum_of(triple[0].numel())(*triple, factors)
+                written(*triple)
             taken = {id(t[0]) for t in large}
             triples = [t for t in triples if id(t[0]) not in taken]
         if triples:

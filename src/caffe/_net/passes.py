@@ -6,9 +6,11 @@ Owned here: cutting a range of layers into stretches, one plan each, and running
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from caffe._net import joining
 from caffe._net.blob import DIFF
 from caffe.proto import caffe_pb2
 from freshpot.engine import Plan
@@ -41,6 +43,14 @@ class Stretch:
         self.layers.append(i)
         self.ops += ops
         self.owners += [i] * len(ops)
+
+    def join(
+        self, how: Callable[[list[joining.Owned], Sequence[Layer]], list[joining.Owned]], net: CaffeNet
+    ) -> None:
+        """Join operators of neighbouring layers."""
+        pairs = [joining.Owned(*pair) for pair in zip(self.ops, self.owners, strict=True)]
+        joined = how(pairs, net.layers)
+        self.ops, self.owners = [o.op for o in joined], [o.layer for o in joined]
 
 
 class Forward:
@@ -143,6 +153,7 @@ class Forward:
         """The plan of a stretch; where no layer ever runs backwards, one that makes only the net's own blobs."""
         net = self._net
         if net.phase == caffe_pb2.TRAIN or any(net.layer_needs_backward) or len(stretch.layers) < 2:
+            stretch.join(joining.forward, net)
             return net.bound(stretch.ops)
         cells = {id(blob.data_cell) for blob in net.blob_list}
         return net.bound_for_inference(stretch.ops, lambda cell: id(cell) in cells)
@@ -198,6 +209,7 @@ class Backward:
             cell.writable.zero_()
         for stretch in self._stretches:
             if not stretch.is_host and stretch.plan is None:
+                stretch.join(joining.backward, self._net)
                 stretch.plan = self._net.bound(stretch.ops)
         return self._stretches
 

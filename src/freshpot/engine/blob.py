@@ -98,6 +98,12 @@ class Blob:
         del self.value
         self.__class__ = LazyBlob
 
+    def leave(self, kernel: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
+        """Leave the value, which is like the first input, to be computed when somebody looks: what the kernel makes
+        first of the inputs, which must not change until then."""
+        self.allow_deferred()
+        self.value = Deferred(kernel, 0, inputs, like=inputs[0])
+
     def share(self) -> np.ndarray:
         """A numpy view of the blob's memory, valid as long as shape and type of the blob stay.
 
@@ -166,13 +172,13 @@ class LazyBlob(Blob):
         self._memory = new
 
     @property
+    def empty(self) -> bool:
+        return self._memory is EMPTY
+
+    @property
     def peek(self) -> Any:
         found = self._memory
         return found.like if isinstance(found, Deferred) and found.like is not None else self.value
-
-    @property
-    def empty(self) -> bool:
-        return self._memory is EMPTY
 
     def allow_deferred(self) -> None:
         """It does already."""

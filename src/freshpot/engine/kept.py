@@ -42,7 +42,8 @@ class KeptBlob(LazyBlob):
 
     @property
     def peek(self) -> Any:
-        return glance(self)
+        found = self._memory
+        return found.like if isinstance(found, Deferred) and found.like is not None else glance(self)
 
     def on_cpu(self) -> torch.Tensor:
         return glance(self).cpu()

@@ -133,13 +133,23 @@ class Convolution(Windowed, abstract=True):
             return None
         return _batch_last.forward_calls(shape, X, W, b[0] if b else None, outputs[0])
 
+    def _plain(self, X: Tensor, W: Tensor, Y: Sequence[int]) -> bool:
+        """True if the images are to be put in the filters' order of memory, N, C, H, W, rather than the filters in
+        the images': for ATen both must run alike, and what is smaller is cheaper to move. ``Y``: its shape."""
+        _, C, *window = W.shape
+        if X.dim() != 4 or C == 1 or window == [1, 1] or not X.is_cpu or not W.is_contiguous():
+            return False
+        return W.numel() > X.numel() + Y[0] * Y[1] * Y[2] * Y[3]
+
     def _aten(self, X: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
         images, filters = self.channels_second(X), self.channels_second(W)
-        padding, margins = self._padding(self.layout(tuple(images.shape[2:])))
+        layout = self.layout(tuple(images.shape[2:]))
+        padding, margins = self._padding(layout)
         if margins:
             images = pad_tensor(images, margins)
+        plain = self._plain(images, filters, (images.shape[0], filters.shape[0], *layout.outputs))
         Y = torch.ops.aten.convolution(
-            channels_last(images),
+            images.contiguous() if plain else channels_last(images),
             filters,
             b,
             self.strides,
@@ -149,7 +159,7 @@ class Convolution(Windowed, abstract=True):
             self._none,
             self.group,
         )
-        return self.in_order(Y)
+        return self.in_order(channels_last(Y) if plain else Y)
 
 
 class ConvolutionGradient(Convolution, abstract=True):
@@ -228,9 +238,11 @@ class ConvolutionGradient(Convolution, abstract=True):
         padding, margins = self._padding(self.layout(tuple(images.shape[2:])))
         if margins:
             images = pad_tensor(images, margins)
+        dY = self.channels_second(dY)
+        plain = self._plain(images, filters, dY.shape)
         dX, dW, db = torch.ops.aten.convolution_backward(
-            channels_last(self.channels_second(dY)),
-            channels_last(images),
+            dY.contiguous() if plain else channels_last(dY),
+            images.contiguous() if plain else channels_last(images),
             filters,
             [filters.shape[0]],
             self.strides,
@@ -245,6 +257,7 @@ class ConvolutionGradient(Convolution, abstract=True):
         if with_bias:
             made.append(db)
         if with_input:
+            dX = channels_last(dX) if plain else dX
             made.append(self.in_order(pad_tensor(dX, [-m for m in margins]) if margins else dX))
         return made
 

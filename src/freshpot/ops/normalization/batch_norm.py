@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,11 +12,15 @@ from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator
 from freshpot.ops._window import in_layout_of
+from freshpot.ops.normalization import _rows
 from freshpot.ops.normalization._channels import along_channels, reduced
 
-_ARGS = (
+NORM_ARGS = (
     Arg("eps", float, 1e-5, "added to the variance"),
     Arg("moving_average_fraction", float, 0.999, "what is kept of the sums at each run"),
+)
+_ARGS = (
+    *NORM_ARGS,
     Arg("use_global_stats", int, 0, "1: normalise by the sums and leave them as they are"),
 )
 
@@ -70,20 +76,62 @@ class BatchNorm(Operator):
         if self.use_global_stats:
             scale = torch.where(weight == 0, 0.0, 1.0 / weight)
             mean, variance = means * scale, variances * scale
-            sums = [t.clone() for t in (means, variances, weight)]
+            sums: tuple[Tensor, ...] = tuple(t.clone() for t in (means, variances, weight))
         else:
             mean, variance = torch.ops.aten.batch_norm_update_stats(X, None, None, 0.0)
-            count = X.numel() // X.shape[1]
-            unbiased = variance * (count / (count - 1)) if count > 1 else variance
-            kept = self.moving_average_fraction
-            sums = [means * kept + mean, variances * kept + unbiased, weight * kept + 1]
-        # rounded correctly, which vectorised roots of float32 are not
-        deviation = (variance + self.eps).double().sqrt_().float()
-        if X.numel() // max(X.shape[1], 1) >= _FUSED and not X.is_meta:
-            Y = torch.ops.aten.native_batch_norm(X, None, None, mean, variance, False, 0.0, self.eps)[0]
-        else:
-            Y = (X - along_channels(mean, X)).div_(along_channels(deviation, X))
+            sums = decayed(X, mean, variance, (means, variances, weight), self.moving_average_fraction)
+        Y, deviation = normalised(X, mean, variance, self.eps)
         return Y, *sums, mean, deviation
+
+
+def decayed(
+    X: Tensor, mean: Tensor, variance: Tensor, sums: Sequence[Tensor], kept: float
+) -> tuple[Tensor, ...]:
+    """Means, variances and weight after the batch X was added to them."""
+    count = X.numel() // X.shape[1]
+    unbiased = variance * (count / (count - 1)) if count > 1 else variance
+    means, variances, weight = sums
+    return means * kept + mean, variances * kept + unbiased, weight * kept + 1
+
+
+def normalised(
+    X: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+    scale: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(X - mean) / deviation, times scale and plus bias if they are given; and the deviation."""
+    # rounded correctly, which vectorised roots of float32 are not
+    deviation = (variance + eps).double().sqrt_().float()
+    if X.numel() // max(X.shape[1], 1) >= _FUSED and not X.is_meta:
+        return torch.ops.aten.native_batch_norm(X, scale, bias, mean, variance, False, 0.0, eps)[0], deviation
+    Y = (X - along_channels(mean, X)).div_(along_channels(deviation, X))
+    if scale is not None and bias is not None:
+        Y = torch.addcmul(along_channels(bias, X), Y, along_channels(scale, X))
+    return Y, deviation
+
+
+def through_statistics(
+    X: Tensor, mean: Tensor, deviation: Tensor, eps: float, dY: Tensor, scale: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """dX of `normalised` with the batch's own statistics; with a scale, dscale and dbias too."""
+    count = X.numel() // X.shape[1]
+    if count >= _FUSED:
+        asked = [True, scale is not None, scale is not None]
+        made = torch.ops.aten.native_batch_norm_backward(
+            dY, X, scale, None, None, mean, 1.0 / deviation, True, eps, asked
+        )
+        return tuple(made[: 1 if scale is None else 3])
+    divisor, dims = along_channels(deviation, X), reduced(X)
+    Y = (X - along_channels(mean, X)).div_(divisor)
+    of_parameters: tuple[Tensor, ...] = ()
+    if scale is not None:
+        of_parameters = (dY * Y).sum(dims), dY.sum(dims)
+        dY = dY * along_channels(scale, X)
+    through = (Y * (dY * Y).sum(dims, keepdim=True)).add_(dY.sum(dims, keepdim=True))
+    return (dY - through.div_(count)).div_(divisor), *of_parameters
 
 
 class BatchNormGradient(Operator):
@@ -108,15 +156,9 @@ class BatchNormGradient(Operator):
             self.refuse(f"dY must be as X {tuple(X.shape)}, got {tuple(dY.shape)}.")
 
     def kernel(self, X: Tensor, mean: Tensor, deviation: Tensor, dY: Tensor) -> Tensor:
-        dY, divisor = in_layout_of(X, dY), along_channels(deviation, X)
+        dY = in_layout_of(X, dY)
         if self.use_global_stats:
-            return dY / divisor
-        count = X.numel() // X.shape[1]
-        if count >= _FUSED:
-            return torch.ops.aten.native_batch_norm_backward(
-                dY, X, None, None, None, mean, 1.0 / deviation, True, self.eps, [True, False, False]
-            )[0]
-        Y = (X - along_channels(mean, X)).div_(divisor)
-        dims = reduced(X)
-        through = (Y * (dY * Y).sum(dims, keepdim=True)).add_(dY.sum(dims, keepdim=True))
-        return (dY - through.div_(count)).div_(divisor)
+            return dY / along_channels(deviation, X)
+        if _rows.fits(X, mean, deviation):
+            return _rows.gradients(X, mean, deviation.double().reciprocal_(), None, dY, None)[0]
+        return through_statistics(X, mean, deviation, self.eps, dY)[0]

@@ -43,3 +43,25 @@ class CaffeKeep(Operator):
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
         (source,), (kept,) = inputs, outputs
         kept.value = source.value.clone() if source.pinned else source.value
+
+
+class CaffeCopyLater(Operator):
+    """Y = X, copied when somebody looks at it: X must not be overwritten where it is until then.
+
+    Shapes:   X: any -> Y: as X
+    """
+
+    inputs = (Port("X", FLOAT),)
+    outputs = (Port("Y"),)
+    no_gradient = "it is made for plans, whose backward passes are made before"
+
+    def infer(self, *inputs: Tensor) -> Sequence[Tensor]:
+        return inputs
+
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
+        source = inputs[0].value
+        outputs[0].leave(_copies, (source.clone() if inputs[0].pinned else source,))
+
+
+def _copies(X: Tensor) -> tuple[Tensor, ...]:
+    return (X.clone(),)

@@ -74,9 +74,9 @@ def run(
     before, _tensor.recorder = _tensor.recorder, None
     try:
         with contextlib.nullcontext() if captured else torch.set_grad_enabled(learning):
-            for step in steps:
+            for place, step in enumerate(steps):
                 if isinstance(step, Update):
-                    _learn(step, values)
+                    _learn(step, values, any(isinstance(later, Update) for later in steps[place + 1 :]))
                 else:
                     made = _call(step, value, program.for_test)
                     _put(step.outputs, made, values, program.blocked)
@@ -115,12 +115,15 @@ def _put(names: Any, made: Any, values: dict[str, Any], blocked: set[str]) -> No
         values[names] = Tensor(made.data_.detach()) if names in blocked else made
 
 
-def _learn(step: Update, values: dict[str, Any]) -> None:
+def _learn(step: Update, values: dict[str, Any], again: bool) -> None:
+    """Gradients, and a step; the graph is kept where another loss may need it ``again``."""
     loss = values[step.loss].data_
     if not loss.requires_grad:
         raise GradientError(f"minimize: '{step.loss}' depends on no parameter that learns")
     learning = [p for p in step.parameters if not p.stop_gradient]
-    grads = torch.autograd.grad(loss.sum(), [p.data_ for p in learning], retain_graph=True, allow_unused=True)
+    grads = torch.autograd.grad(
+        loss.sum(), [p.data_ for p in learning], retain_graph=again, allow_unused=True
+    )
     for parameter, grad in zip(learning, grads, strict=True):
         parameter.data_.grad = grad
         if grad is not None:

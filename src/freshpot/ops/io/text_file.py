@@ -119,7 +119,7 @@ class TextFileReaderRead(Operator):
         for i, kind in enumerate(reader.types):
             column = [row[i] for row in rows]
             if kind == "float32":
-                made.append(torch.tensor(column, dtype=torch.float32))
+                made.append(torch.tensor(column, dtype=torch.float32, device=self.device))
             else:
                 text = np.empty(len(column), dtype=object)
                 text[:] = column

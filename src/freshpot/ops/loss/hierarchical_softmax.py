@@ -116,12 +116,12 @@ class HSoftmaxGradient(_OnPaths):
                 self.refuse(f"intermediate_output has {len(between)} elements, too few for these labels.")
             by_chance = torch.zeros_like(chances)
             by_chance[target] = -dY[sample] / chances[target].clamp(min=LEAST)
-            by_score = (by_chance - chances.dot(by_chance)) * chances
+            by_score = (by_chance - (chances * by_chance).sum()) * chances
             dbetween[at : at + length] = by_score
             dbetween[at + length : at + 2 * length] = by_chance
-            dW[index : index + length] += torch.outer(by_score, rows[sample])
+            dW[index : index + length] += by_score[:, None] * rows[sample]
             db[index : index + length] += by_score
-            dX[sample] += by_score @ W[index : index + length]
+            dX[sample] += (by_score[:, None] * W[index : index + length]).sum(0)
             at += 2 * length
         return dX.reshape(X.shape), dW, db, dbetween
 

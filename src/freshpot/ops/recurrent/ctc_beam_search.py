@@ -54,9 +54,9 @@ class CTCBeamSearchDecoder(Operator):
                 values += text
                 chances.append(chance)
         return (
-            torch.tensor(sizes, dtype=torch.int32),
-            torch.tensor(values, dtype=torch.int32),
-            torch.tensor(chances, dtype=torch.float32),
+            torch.tensor(sizes, dtype=torch.int32, device=X.device),
+            torch.tensor(values, dtype=torch.int32, device=X.device),
+            torch.tensor(chances, dtype=torch.float32, device=X.device),
         )
 
     def _decode(self, scores: np.ndarray) -> list[tuple[_Text, float]]:

@@ -86,7 +86,7 @@ class ReservoirSampling(Operator):
                 self._put(objects, name, at)
                 self._put(rows, row, at)
                 places[name] = at
-            made = torch.tensor(objects, dtype=torch.int64)
+            made = torch.tensor(objects, dtype=torch.int64, device=data.device)
             return self._stacked(rows, data), torch.full_like(visited, count), places, made
 
     def _place(self, count: int) -> int | None:

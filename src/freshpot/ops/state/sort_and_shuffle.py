@@ -70,7 +70,7 @@ class SortAndShuffle(Operator):
         batches = list(range(size // batch))
         shuffle(batches)
         made = [order[i * batch + j] for i in batches for j in range(batch)]
-        return torch.tensor(made + order[len(batches) * batch :], dtype=torch.int64)
+        return torch.tensor(made + order[len(batches) * batch :], dtype=torch.int64, device=self.device)
 
     def infer(self, *_: Any) -> None:
         return None

@@ -295,6 +295,24 @@ def test_packages_that_are_not_installed_are_named_together(
     assert "* not installed: sklearn, pandas. To have them: pip install scikit-learn pandas\n" in out
 
 
+def test_freshpots_own_search_for_mnist_finds_no_stand_in(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from freshpot.data.mnist import find_mnist
+
+    (work / "data").mkdir()
+    for variable in ("FRESHPOT_DATA", "FRESHPOT_SHARED"):
+        monkeypatch.setenv(variable, str(work / "data"))
+    monkeypatch.setenv("FRESHPOT_CACHE", str(work / "cache"))
+    monkeypatch.setenv("HOME", str(work))
+    notes = Notes()
+    with Overlay(work / "overlay", StandIns(notes).make, notes).installed():
+        found = find_mnist("test")
+        made = Path("data/mnist/t10k-images-idx3-ubyte").exists()
+    assert (found, made) == (None, True)
+    assert len(notes.lines) == 1
+
+
 def test_means_are_broadcast_shapes() -> None:
     notes = Notes()
     assert StandIns(notes).make("python/caffe/imagenet/ilsvrc_2012_mean.npy", Path("mean.npy"))

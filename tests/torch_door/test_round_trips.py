@@ -13,6 +13,10 @@ from freshpot.net.grads import GradName, Sparse
 from freshpot.torch import Captured, capture, module
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+#: nets of which float32 does not say what a third step makes: two are compared. Of this ResNet-50, whose last images
+#: have 2 x 2 pixels, weights changed by 1e-7 of themselves move PyTorch's own losses by 1e-5, 2e-4 and, third, 2e-2.
+#: Beside double precision PyTorch is off by 4e-6, 4e-5 and 1.4e-3, the round trip's module by 6e-6, 2e-5 and 2.2e-3.
+ILL_CONDITIONED = ("ResNet-50",)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -42,19 +46,20 @@ def test_in_use(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_in_training(name: str) -> None:
-    """Three steps of SGD: losses, parameters, running statistics. Dropout is left out."""
+    """Three steps of SGD, or two: losses, parameters, running statistics. Dropout is left out."""
     net, case = made(name, training=True, dropout=False), MODULES[name]
     xs = [case.inputs(4) for _ in range(3)]
     first = capture(net, xs[0])
     again = capture(module(first), xs[0])
     back, last = module(first), module(again)
+    if name in ILL_CONDITIONED:
+        xs = xs[:2]
     wanted = train(net, xs)
     for other in (back, last):
         assert other.training
-        grows = name == "ResNet-50"  # rounding errors in its first layers' gradients, to some percent
-        torch.testing.assert_close(train(other, xs), wanted, rtol=2e-2 if grows else 2e-3, atol=1e-4)
+        torch.testing.assert_close(train(other, xs), wanted, rtol=2e-3, atol=1e-4)
         for key, value in net.state_dict().items():
-            if "num_batches" not in key and not grows:
+            if "num_batches" not in key:
                 torch.testing.assert_close(other.state_dict()[key], value, rtol=2e-3, atol=2e-4, msg=key)
 
 

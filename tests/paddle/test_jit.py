@@ -165,6 +165,7 @@ def small() -> Any:
     )
 
 
+@pytest.mark.filterwarnings("error")
 def test_saved_and_read(tmp_path: Path) -> None:
     net = jit.to_static(small(), input_spec=[InputSpec([None, 1, 8, 8], name="image")])
     jit.save(net, str(tmp_path / "sub" / "net"))

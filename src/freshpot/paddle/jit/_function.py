@@ -49,7 +49,10 @@ class StaticFunction:
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         tensors = [value for value in (*args, *keywords.values()) if isinstance(value, Tensor)]
-        self._seen = [InputSpec.from_tensor(tensor) for tensor in tensors]
+        if all(
+            isinstance(size, int) for tensor in tensors for size in tensor.data_.shape
+        ):  # not while it is traced
+            self._seen = [InputSpec.from_tensor(tensor) for tensor in tensors]
         return self.function(*args, **keywords)
 
     def rollback(self) -> Callable[..., Any]:

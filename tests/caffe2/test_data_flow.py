@@ -91,6 +91,16 @@ def test_rows_go_through_a_queue(threads: dict[str, int]) -> None:
     assert sorted(contents(target)[2]) == list(range(10))
 
 
+def test_no_row_is_lost_between_threads() -> None:
+    source = fed(rows=300)
+    target = empty(source)
+    with TaskGroup(WorkspaceType.GLOBAL) as group:
+        pipeline.pipe(source.reader(), target.writer(), num_runtime_threads=8)
+    LocalSession().run(group)
+    assert sorted(contents(target)[0]) == list(range(300))
+    assert len(contents(target)[2]) == 600
+
+
 def test_a_net_as_processor_and_outputs() -> None:
     source = fed()
     net = core.Net("double")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from freshpot.ops.dtypes import describe
 from freshpot.ops.sparse._rows import join
 from freshpot.ops.state._tree import Cursor, Tree
 from freshpot.ops.tensor._clone import clone
+
+if TYPE_CHECKING:
+    from freshpot.engine.workspace import Blob, Workspace
 
 _FIELDS = Arg("fields", [str], [], "names of the fields; 'x:lengths' counts rows of 'x:…'")
 _BATCH = Arg("batch_size", int, 1, "records to read")
@@ -378,9 +381,12 @@ class AtomicAppend(Operator):
                 f"for {self.num_outputs} outputs there must be {2 * self.num_outputs + 1} inputs.", ArityError
             )
 
-    def kernel(self, mutex: Any, *both: Any) -> tuple[Any, ...]:
-        pairs: Sequence[tuple[Any, Any]] = list(
-            zip(both[: self.num_outputs], both[self.num_outputs :], strict=True)
-        )
-        with mutex:
-            return tuple(_appended(self, a, b) for a, b in pairs)
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
+        count = len(outputs)
+        with inputs[0].value:  # what other threads append is read and written under the same mutex
+            made = [
+                _appended(self, a.value, b.value)
+                for a, b in zip(inputs[1 : 1 + count], inputs[1 + count :], strict=True)
+            ]
+            for blob, value in zip(outputs, made, strict=True):
+                blob.value = value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.schema import Arg, Port
 from freshpot.ops._operator import ANY_PAIR, Operator
 from freshpot.ops.state.index import Map
+
+if TYPE_CHECKING:
+    from freshpot.engine.workspace import Blob, Workspace
 
 
 class ReservoirSampling(Operator):
@@ -61,33 +65,38 @@ class ReservoirSampling(Operator):
         if ids and (ids[0].shape != data.shape[:1] or not isinstance(ids[1], Map)):
             self.refuse("OBJECT_ID must name each row's object, and the input after it be a map.")
 
-    def kernel(self, kept: Tensor, visited: Tensor, data: Tensor, mutex: Any, *ids: Any) -> tuple[Any, ...]:
-        with mutex:
-            started = kept.numel() > 0
-            rows = list(kept) if started else []
-            count = int(visited) if started else 0
-            if not ids:
-                for row in data:
-                    self._put(rows, row, self._place(count))
-                    count += 1
-                return self._stacked(rows, data), torch.full_like(visited, count)
-            places = Map(ids[1].key, ids[1].value)
-            places.update(ids[1] if started else {})
-            objects = ids[2].tolist() if started else []
-            for row, name in zip(data, ids[0].tolist(), strict=True):
-                if name in places:
-                    continue
-                at = self._place(count)
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
+        with inputs[3].value:  # what other threads collect is read and written under the same mutex
+            kept, visited, data, _, *ids = (blob.value for blob in inputs)
+            for blob, value in zip(outputs, self._collect(kept, visited, data, ids), strict=True):
+                blob.value = value
+
+    def _collect(self, kept: Tensor, visited: Tensor, data: Tensor, ids: list[Any]) -> tuple[Any, ...]:
+        started = kept.numel() > 0
+        rows = list(kept) if started else []
+        count = int(visited) if started else 0
+        if not ids:
+            for row in data:
+                self._put(rows, row, self._place(count))
                 count += 1
-                if at is None:
-                    continue
-                if at < len(objects):
-                    places.pop(objects[at], None)
-                self._put(objects, name, at)
-                self._put(rows, row, at)
-                places[name] = at
-            made = torch.tensor(objects, dtype=torch.int64, device=data.device)
-            return self._stacked(rows, data), torch.full_like(visited, count), places, made
+            return self._stacked(rows, data), torch.full_like(visited, count)
+        places = Map(ids[1].key, ids[1].value)
+        places.update(ids[1] if started else {})
+        objects = ids[2].tolist() if started else []
+        for row, name in zip(data, ids[0].tolist(), strict=True):
+            if name in places:
+                continue
+            at = self._place(count)
+            count += 1
+            if at is None:
+                continue
+            if at < len(objects):
+                places.pop(objects[at], None)
+            self._put(objects, name, at)
+            self._put(rows, row, at)
+            places[name] = at
+        made = torch.tensor(objects, dtype=torch.int64, device=data.device)
+        return self._stacked(rows, data), torch.full_like(visited, count), places, made
 
     def _place(self, count: int) -> int | None:
         """Where the next row goes, after ``count`` of them; None: nowhere."""
@@ -104,6 +113,3 @@ class ReservoirSampling(Operator):
     @staticmethod
     def _stacked(rows: list[Tensor], data: Tensor) -> Tensor:
         return torch.stack(rows) if rows else data[:0].clone()
-
-    def infer(self, *_: Any) -> None:
-        return None

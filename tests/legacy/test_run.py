@@ -399,3 +399,9 @@ def test_quick_caps_data_loaders(capsys: Capture) -> None:
     text = "from torch.utils.data import DataLoader\nprint(len([x for x in DataLoader(range(9))]))\n"
     assert main(["run", "--quick", "4", write("a.py", text)]) == 0
     assert capsys.readouterr().out.startswith("4\n")
+
+
+def test_what_a_timed_cell_binds_is_gone_afterwards(capsys: Capture) -> None:
+    cells = ["x = 1\ny = [0]", "%%timeit\nx = 2\ny.append(x)", "%%time\nz = 3", "print(x, y, z)"]
+    assert main(["run", write("a.md", markdown(*cells))]) == 0
+    assert "\n1 [0, 2] 3\n" in capsys.readouterr().out

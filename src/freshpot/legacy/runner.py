@@ -191,16 +191,19 @@ class _Run:
         """Run the text; show the value of the last line."""
         if modern.error is not None:
             raise modern.error
+        magic = magics.cell_magic(cell.source)
+        # %%timeit runs its cell in a function of its own: what it binds is gone afterwards
+        names = dict(self._names) if magic is not None and magic[0] == "timeit" else self._names
         tree = parse(modern.text)
         ast.increment_lineno(tree, cell.first - 1)
         if not cell.exact:
             linecache.cache[name] = (len(cell.source), None, cell.source.splitlines(keepends=True), name)
         last = tree.body.pop() if self._shows(tree, modern.text) else None
         linecache.checkcache(name)
-        exec(_compiled(tree, name, "exec"), self._names)
+        exec(_compiled(tree, name, "exec"), names)
         if isinstance(last, ast.Expr):
             expression = ast.Expression(last.value)
-            self._show(eval(_compiled(expression, name, "eval"), self._names))
+            self._show(eval(_compiled(expression, name, "eval"), names))
 
     def _shows(self, tree: ast.Module, text: str) -> bool:
         last = tree.body[-1] if tree.body else None

@@ -20,6 +20,7 @@ def main() -> None:
     jobs = {
         "PyTorch eager": torch_lenet.make(args.threads, args.batch, momentum=True),
         "freshpot (Caffe door)": caffe_lenet.make(args.threads, args.batch),
+        "same FLOPs as large GEMMs": torch_lenet.make_gemm(args.threads, args.batch),
     }
     title = f"LeNet solver step, batch {args.batch}, {args.threads} threads, torch {torch.__version__}"
     print(table(title, alternate(jobs, args.rounds, 10), "PyTorch eager"))

@@ -13,7 +13,7 @@ import torch
 from freshpot.engine import Plan, Workspace, static
 from freshpot.engine.kept import KeptBlob, glance
 from freshpot.errors import KernelError, ShapeError
-from freshpot.net import Net, Op
+from freshpot.net import Net, Op, registry
 
 
 def layers() -> Net:
@@ -212,6 +212,37 @@ def look_at_the_data_gradient_late(ws: Workspace, plan: Plan) -> list[Any]:
     return held
 
 
+@attack
+def change_gradients_in_another_net(ws: Workspace, plan: Plan) -> list[Any]:
+    update = Net("u", [Op("WeightedSum", ["V", "one", "dV", "lr"], ["V"]), Op("Scale", ["dV"], ["dV"])])
+    update.ops[1].args["scale"] = 0.25
+    other, held = Plan(update, ws), []
+    for seed in range(8):
+        ws.feed("X", data(seed))
+        plan.run()
+        other.run()
+        held.append(glance(ws.find("dV")).clone())
+        if seed in (4, 5):
+            other.run(2)
+            held.append(ws.get("dV"))
+    return [*held, ws.get("V")]
+
+
+@attack
+def add_to_gradients_in_a_second_pass(ws: Workspace, plan: Plan) -> list[Any]:
+    ops = layers().ops[:7]
+    again = [Op(op.type, op.inputs, [f"{o}2" if o[0] == "d" and o[1] in "VW" else o for o in op.outputs], op.args)
+             for op in ops]  # fmt: skip
+    other, held = Plan(Net("2", [*again, Op("Sum", ["dW", "dW2"], ["dW"])]), ws), []
+    for seed in range(9):
+        ws.feed("X", data(seed))
+        plan.run()
+        ws.feed("X", data(seed + 100))
+        other.run(1 + seed % 2)
+        held += [glance(ws.find(name)).clone() for name in ("dW", "H", "Y", "dH")]
+    return [*held, ws.get("dX"), ws.get("dW")]
+
+
 @pytest.mark.parametrize("at_once", [1 << 14, 0], ids=["small", "large"])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nothing_that_holds_a_blob_sees_a_difference(
@@ -253,6 +284,57 @@ def test_memory_stays_where_it_is_and_moves_once_somebody_holds_it() -> None:
     assert held.data_ptr() == where
     assert glance(blob).data_ptr() != where
     assert torch.equal(held, before)
+
+
+def test_plans_that_write_the_same_blobs_afresh_share_their_memory() -> None:
+    ws = fed()
+    ws.feed("D", data(1, (5, 3)))
+    first = Plan(Net("a", [Op("FC", ["X", "W", "b"], ["H"]), Op("Copy", ["D"], ["dW"])]), ws)
+    update = Plan(Net("u", [Op("WeightedSum", ["dW", "one", "D", "lr"], ["dW"])]), ws)
+    second = Plan(Net("b", [Op("FC", ["X", "W", "b"], ["H"]), Op("Relu", ["H"], ["Y"])]), ws)
+    for _ in range(6):
+        for plan in (first, update, second):
+            plan.run()
+    bound_to = [plan._static for plan in (first, update, second)]
+    assert None not in bound_to
+    for _ in range(6):
+        for plan in (first, update, second):
+            plan.run()
+    assert bound_to == [plan._static for plan in (first, update, second)]
+    torch.testing.assert_close(ws.get("dW"), ws.get("D") * 0.9)
+
+
+def test_operators_without_calls_leave_what_follows_static() -> None:
+    ws = fed()
+    net = Net("n", [Op("Sign", ["X"], ["S"]), Op("FC", ["S", "W", "b"], ["H"]), Op("Relu", ["H"], ["Y"])])
+    assert registry.get("Sign").calls is None
+    plan = bound(Plan(net, ws))
+    where = glance(ws.find("Y")).data_ptr()
+    for seed in range(3):
+        ws.feed("X", data(seed))
+        plan.run(2)
+    assert glance(ws.find("Y")).data_ptr() == where
+    wanted = torch.relu(torch.from_numpy(np.sign(data(2))) @ ws.get("W").T + ws.get("b"))
+    torch.testing.assert_close(ws.get("Y"), wanted)
+
+
+def test_outputs_whose_sizes_depend_on_data_are_right_whatever_their_sizes() -> None:
+    ws = fed()
+    ws.feed("m", np.array([True, False, True, True]))
+    ops = [Op("AtomicIter", ["mutex", "i"], ["i"]), Op("BooleanMask", ["X", "m"], ["R", "at"])]
+    net = Net("n", [*ops, Op("FC", ["R", "W", "b"], ["H"]), Op("Relu", ["H"], ["Y"])])
+    ws.feed("i", np.zeros(1, np.int64))
+    Plan(Net("mutex", [Op("CreateMutex", [], ["mutex"])]), ws).run()
+    plan, runs = bound(Plan(net, ws)), 4
+    masks = [[1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1], [1, 0, 1, 1], [1, 0, 1, 1]]
+    for seed, mask in enumerate(masks * 3):
+        ws.feed("X", data(seed))
+        np.asarray(ws.find("m").share())[...] = np.array(mask, bool)
+        plan.run()
+        runs += 1
+        rows = torch.from_numpy(data(seed)[np.array(mask, bool)])
+        torch.testing.assert_close(ws.get("Y"), torch.relu(rows @ ws.get("W").T + ws.get("b")))
+        assert ws.get("i").item() == runs
 
 
 def test_plans_whose_blobs_always_move_are_bound_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def _other_data(values: list[Any]) -> None:
 
 
 def _check_calls(case: str, operator: Operator, values: list[Any], *, inplace: bool) -> bool:
-    """Compare the calls with the kernel, twice on the same memory and then with other data in it."""
+    """Compare the calls with the kernel, bit for bit, twice on the same memory and then with other data in it."""
     values = _copy(values)
     found = _bound(operator, values, inplace=inplace)
     if found is None:
@@ -198,7 +198,7 @@ def _check_calls(case: str, operator: Operator, values: list[Any], *, inplace: b
         pairs = [*zip(wanted, memory, strict=True), *zip(wanted_values, values, strict=True)]
         for a, b in pairs:
             assert a.shape == b.shape, case
-            assert reference.compare(a, reference.to_numpy(b), rtol=1e-5, atol=1e-6) is None, case
+            assert reference.compare(a, reference.to_numpy(b), rtol=0, atol=0) is None, case
     return True
 
 
@@ -281,9 +281,28 @@ def test_calls_of_our_own_operators(type: str, outputs: int, args: dict[str, Any
     assert _check_calls(type, registry.get(type)(op), values, inplace=False)
 
 
+#: Caffe's update rules: of two parameters, with what each keeps
+RULES = {"AdaDelta": 2, "AdaGrad": 1, "Adam": 2, "Nesterov": 1, "RMSProp": 1, "SGD": 1}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("args", [{}, {"clip_gradients": 0.1}, {"iter_size": 2, "regularization": "L1"}])
+@pytest.mark.parametrize("rows", [3, 1 << 11])
+def test_calls_of_updates(rule: str, args: dict[str, Any], rows: int) -> None:
+    names = [f"b{i}" for i in range(2 * (2 + RULES[rule]))]
+    args = {"lr_mults": [1.0, 2.0], "decay_mults": [1.0, 0.0], "weight_decay": 0.1, "momentum": 0.9, **args}
+    op = Op(f"Caffe{rule}", ["lr", "iter", *names], ["norm", *names], args)
+    values = [
+        torch.tensor([0.1]),
+        torch.tensor([3]),
+        *(torch.rand(shape) for shape in [(rows, 16), (5,)] * (2 + RULES[rule])),
+    ]
+    assert _check_calls(rule, registry.get(op.type)(op), values, inplace=True)
+
+
 def test_every_operator_of_ours_with_calls_is_there() -> None:
     ours = {n for n in registry.names() if _has_calls(n)} - set(WITH_CALLS)
-    assert ours - {f"{n}Gradient" for n in OURS} == {type for type, *_ in OWN}
+    assert ours - {f"{n}Gradient" for n in OURS} == {type for type, *_ in OWN} | {f"Caffe{n}" for n in RULES}
 
 
 @needs_shared

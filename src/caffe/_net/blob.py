@@ -16,6 +16,7 @@ from caffe._net.site import blobs_changed
 from freshpot.data.pinned import to_device
 from freshpot.engine import Workspace
 from freshpot.engine.blob import Blob as Cell
+from freshpot.engine.kept import KeptBlob, feed_again, feed_kept
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, ShapeError
 
 #: a blob's diff is the engine blob of this name
@@ -116,8 +117,14 @@ class NetBlob:
 
     # ---- contents ------------------------------------------------------------------------------
     def put(self, values: torch.Tensor) -> None:
-        """Take data that were made on the CPU."""
-        self.data_cell.value = to_device(values, self.data_cell.peek.device)
+        """Take data that were made on the CPU: a copy, where the blob keeps its memory between runs."""
+        cell = self.data_cell
+        if feed_again(cell, values.numpy()):
+            return
+        if isinstance(cell, KeptBlob) and cell.peek.is_cpu:
+            feed_kept(cell, values.clone())
+        else:
+            cell.value = to_device(values, cell.peek.device)
 
     def make_diff(self) -> None:
         """Let there be a diff: zeros if nothing was written to it since the shape changed."""

@@ -40,18 +40,21 @@ class Blob:
     is handed out is a mirror of the blob's (`engine.mirror`).
     """
 
-    __slots__ = ("_memory", "_mirror", "_own", "_views", "name", "value")
+    __slots__ = ("_memory", "_mirror", "_own", "_renewed", "_views", "name", "value")
 
     _memory: Any
     _mirror: Mirror
     #: of a `KeptBlob`: its memory, as long as nobody else may hold it
     _own: Any
+    #: of a `KeptBlob`: True if whoever owns its memory writes it anew in every run and relies on nothing in it
+    _renewed: bool
     #: the arrays over pinned memory from which all the users' views are cut
     _views: list[weakref.ref[np.ndarray]]
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._own = None
+        self._renewed = False
         self.value: Any = EMPTY
 
     @property

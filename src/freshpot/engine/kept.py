@@ -115,6 +115,12 @@ def glance(blob: Blob) -> Any:
     return blob.value
 
 
+def disown(blob: Blob) -> None:
+    """A blob was overwritten where it is: its owner must not count on what it wrote there."""
+    if not blob._renewed:
+        blob._own = None
+
+
 def copied(blob: Blob) -> np.ndarray | None:
     """A copy of what a blob holds, if that is a tensor on the CPU or a GPU; else None."""
     own = blob._own

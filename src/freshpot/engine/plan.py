@@ -24,7 +24,7 @@ from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
 from freshpot.engine.precision import reduce
 from freshpot.engine.static import Binding
-from freshpot.engine.static_code import MOVED, RAN, Static, first
+from freshpot.engine.static_code import MOVED, RAN, OutputsMovedError, Static, first
 from freshpot.errors import FreshpotError, KernelError, MissingBlobError, near_matches
 from freshpot.net import registry
 from freshpot.net.net import Net
@@ -235,23 +235,38 @@ class Plan:
 
     def _run_static(self, static: Static) -> bool:
         """Run in the plan's own memory; False if that cannot be now."""
-        outcome = static.run()
+        try:
+            outcome = static.run()
+        except OutputsMovedError as error:
+            self._go_on_after(self._failed_step(error), error.made)
+            outcome = RAN
         if outcome == MOVED:
             self._static = None
             self._binding.moved()
         return outcome == RAN
+
+    def _go_on_after(self, step: Step, made: Sequence[Any]) -> None:
+        """A step of the run in the plan's own memory has made outputs of new sizes: run the rest as ever."""
+        for blob, value in zip(step.outputs, made, strict=True):
+            blob.value = value
+        self._run_each(self.steps[self.steps.index(step) + 1 :])
+        self._static = None
+        self._binding.moved()
 
     def _run_checked(self) -> None:
         self._static = None
         if self._bound_at != self.workspace.layout_epoch:
             self._bind_again()
         epoch = self.workspace.epoch
-        for step in self.steps:
+        self._run_each(self.steps)
+        self._checked_at = epoch
+
+    def _run_each(self, steps: Sequence[Step]) -> None:
+        for step in steps:
             try:
                 step.run_checked(self.workspace)
             except Exception as error:
                 self._raise(step, error)
-        self._checked_at = epoch
 
     def _write_flat(self) -> Callable[[], None]:
         self._flat = self._flat_writer().write()

@@ -22,12 +22,15 @@ from torch import Tensor
 
 from freshpot.engine.blob import Blob, Deferred, LazyBlob, PinnedBlob
 from freshpot.engine.kept import KeptBlob, glance
-from freshpot.engine.static_code import Bound, Static, Version, Writer
+from freshpot.engine.static_code import Bound, Static, Version, Writer, landing
 from freshpot.ops._operator import Operator
 
 if TYPE_CHECKING:
     from freshpot.engine.plan import Step
     from freshpot.engine.workspace import Workspace
+
+#: bytes of outputs up to which it pays to copy them to where they lay, so that what follows can be static
+_COPIED = 1 << 18
 
 #: elements up to which an output that nobody reads is computed at once, rather than left until somebody looks
 _AT_ONCE = 1 << 14
@@ -163,11 +166,17 @@ class _Binder:
         made = kernel(*values)
         made = list(made) if isinstance(made, (tuple, list)) else [made]
         made = made[: len(outputs)]
-        if _plain_tensors([*values, *made]) and not _share_memory(values, made):
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        plain = len(tensors) == len(values) or not tensors  # an object may keep a tensor
+        if plain and _plain_tensors([*tensors, *made]) and not _share_memory(tensors, made):
             if operator.calls is not None and all(map(_fits, [*values, *made])):
-                memory = [self._memory(*pair) for pair in zip(outputs, made, strict=True)]
+                memory = [self._memory(step, *pair) for pair in zip(outputs, made, strict=True)]
                 bound.calls, bound.read, bound.written = operator.calls(values, memory), values, memory
                 made = made if bound.calls is None else memory
+            elif operator.calls is None and bound.deferred is None and _may_land(tensors, made):
+                memory = [self._memory(step, *pair) for pair in zip(outputs, made, strict=True)]
+                bound.calls, bound.read, bound.written = [landing(kernel, values, memory)], values, memory
+                made = memory
         else:
             self._let_go(bound)
         for blob, value in zip(outputs, made, strict=True):
@@ -202,7 +211,7 @@ class _Binder:
         for blob, before in zip(step.outputs, own[len(values) :], strict=True):
             blob._own = before  # to be looked at, for memory
         memory = [
-            self._memory(blob, value) if isinstance(value, Tensor) else value
+            self._memory(step, blob, value) if isinstance(value, Tensor) else value
             for blob, value in zip(step.outputs, made, strict=True)
         ]
         for blob in step.outputs:
@@ -218,12 +227,25 @@ class _Binder:
             self._write(bound, blob, value)
         return True
 
-    def _memory(self, blob: Blob, made: Tensor) -> Tensor:
-        """Memory for an output: that of the last time, if it fits and nobody else holds it, nor a step has read it."""
-        memory = self.before.get(id(blob)) if id(blob) not in self.now else None
+    def _memory(self, step: Step, blob: Blob, made: Tensor) -> Tensor:
+        """Memory for an output: that of the last time, if it fits and nobody else holds it, nor a step has read it.
+
+        Memory of another plan serves where both write it anew in every run.
+        """
+        memory = None
+        if id(blob) not in self.now:
+            shared = blob._renewed and isinstance(blob._own, Tensor) and self._renews(step, blob)
+            memory = blob._own if shared else self.before.get(id(blob))
         if memory is None or blob._own is not memory or _layout(memory) != _layout(made):
             memory = torch.empty_like(made)
         return memory.copy_(made)
+
+    def _renews(self, step: Step, blob: Blob) -> bool:
+        """True if a step writes an output in every run, and nothing that is left for later is computed from it."""
+        lasting = (step.outputs[k] for k in step.operator.lasting_outputs if k < len(step.outputs))
+        if step.operator.same_every_run or blob in lasting:
+            return False
+        return not any(blob in other.inputs and other.operator.saves_without_last() for other in self.steps)
 
     def _overwrite(self, bound: Bound, values: list[Any]) -> None:
         """A kernel that writes into its inputs; what else it makes is new."""
@@ -232,7 +254,7 @@ class _Binder:
         made = list(made) if isinstance(made, (tuple, list)) else [made]
         if _plain_tensors(values) and step.operator.calls is not None and all(map(_fits, values)):
             memory = [
-                value if any(value is v for v in values) else self._memory(blob, value)
+                value if any(value is v for v in values) else self._memory(step, blob, value)
                 for blob, value in zip(step.outputs, made, strict=False)
             ]
             bound.calls, bound.read, bound.written = step.operator.calls(values, memory), values, memory
@@ -296,12 +318,17 @@ def _size(value: Any) -> int:
     return value.numel() if isinstance(value, Tensor) else 0
 
 
-def _plain_tensors(values: list[Any]) -> bool:
+def _plain_tensors(values: Sequence[Any]) -> bool:
     return all(type(value) is Tensor for value in values)
 
 
 def _fits(value: Tensor) -> bool:
     return value.device.type == "cpu" and value.numel() > 0 and not value.is_sparse
+
+
+def _may_land(read: list[Tensor], made: list[Tensor]) -> bool:
+    """True if outputs of an operator without calls may be copied to memory: they are small, or a batch of data."""
+    return all(map(_fits, [*read, *made])) and (not read or sum(value.nbytes for value in made) <= _COPIED)
 
 
 def _share_memory(some: list[Tensor], others: list[Tensor]) -> bool:

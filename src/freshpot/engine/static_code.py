@@ -19,8 +19,8 @@ import numpy as np
 from torch import Tensor
 
 from freshpot.engine.blob import EMPTY, Blob, Deferred
-from freshpot.engine.kept import KeptBlob, keep
-from freshpot.ops._operator import Call
+from freshpot.engine.kept import KeptBlob, disown, keep
+from freshpot.ops._operator import Call, call
 
 if TYPE_CHECKING:
     from freshpot.engine.plan import Step
@@ -28,6 +28,32 @@ if TYPE_CHECKING:
 
 #: what the function gives back: it ran; another thread is running it; blobs moved and it must be bound again
 RAN, BUSY, MOVED = 1, 2, 3
+
+
+class OutputsMovedError(Exception):
+    """A step made outputs of other sizes than the memory that waits for them.
+
+    Owned by this floor: `plan` goes on from that step in the ordinary way. ``made``: the step's outputs.
+    """
+
+    def __init__(self, made: Sequence[Tensor]) -> None:
+        super().__init__("outputs have other sizes than before")
+        self.made = made
+
+
+def landing(kernel: Callable[..., Any], read: Sequence[Any], memory: Sequence[Tensor]) -> Call:
+    """A call of a kernel that has none of its own: what it makes is copied to memory."""
+    places = [(value, value.shape, value.dtype) for value in memory]
+
+    def land() -> None:
+        made = first(kernel(*read), len(places))
+        for (_, shape, dtype), value in zip(places, made, strict=True):
+            if value.shape != shape or value.dtype is not dtype:
+                raise OutputsMovedError(made)
+        for (target, _, _), value in zip(places, made, strict=True):
+            target.copy_(value)
+
+    return call(land)
 
 
 @dataclass
@@ -107,6 +133,7 @@ class Writer:
             "ws": workspace,
             "first": first,
             "Deferred": Deferred,
+            "disown": disown,
             "forget": _forget,
         }
         self.blob_names: dict[int, str] = {}
@@ -135,8 +162,10 @@ class Writer:
             for v in b.outputs:
                 keep(v.blob)
                 self.own[id(v.blob)] = v
+        renewed = self._renewed()
         for v in self.own.values():
             v.blob._memory = v.blob._own = v.value
+            v.blob._renewed = id(v.blob) in renewed
         for group in _groups(self.bound):
             self._join(group)
         deferred = [b.deferred for b in self.bound if b.deferred is not None]
@@ -155,6 +184,17 @@ class Writer:
             for b in group:
                 b.calls = []
             group[-1].calls = made
+
+    def _renewed(self) -> set[int]:
+        """Blobs whose memory every run writes before it reads it, and from which nothing is computed later."""
+        found: set[int] = set()
+        for b in self.bound:
+            if b.calls is None or b.step.operator.same_every_run:
+                continue
+            lasting = b.step.operator.lasting_outputs
+            found |= {id(v.blob) for k, v in enumerate(b.outputs) if k not in lasting}
+        read_later = {id(v.blob) for b in self.bound if b.deferred is not None for v in b.inputs}
+        return found - read_later - self.given.keys()
 
     def _blob(self, blob: Blob) -> str:
         name = self.blob_names.setdefault(id(blob), f"b{len(self.blob_names)}")
@@ -195,7 +235,7 @@ class Writer:
         """A blob that is overwritten where it is no longer holds what another plan put there."""
         written = {id(v.blob) for v in b.outputs}
         blobs = [x for x in b.step.outputs if id(x) not in written and id(x) not in self.own]
-        return [f"{self._blob(blob)}._own = None" for blob in blobs if blob.__class__ is KeptBlob]
+        return [f"disown({self._blob(blob)})" for blob in blobs if blob.__class__ is KeptBlob]
 
     def _constant(self, name: str, value: Any) -> str:
         while name in self.names and self.names[name] is not value:

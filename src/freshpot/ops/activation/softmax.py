@@ -10,7 +10,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._memory import arrays, contiguous, rows
+from freshpot.ops._memory import arrays, contiguous, make, plain_arrays, rows
 from freshpot.ops._operator import Call, Operator, call, gradient
 
 _backward_data = torch.ops.aten._softmax_backward_data.out
@@ -60,6 +60,10 @@ class Softmax(Operator):
 
     @gradient("Y dY -> dX", check=check, calls=_gradient_calls)
     def backward(self, Y: Tensor, dY: Tensor) -> Tensor:
+        if plain_arrays(Y, dY):
+            dX = torch.empty_like(Y)
+            make(self._gradient_calls([Y, dY], [dX]) or ())
+            return dX
         axis = self.axis
         if axis in (Y.dim() - 1, -1):
             return torch.ops.aten._softmax_backward_data(dY, Y, axis, Y.dtype)

@@ -59,16 +59,18 @@ class FC(Operator):
         return (torch.empty(shape, dtype=X.dtype, device="meta"),)
 
     def kernel(self, X: Tensor, W: Tensor, b: Tensor) -> Tensor:
-        if X.dim() == 2 == W.dim() and self.axis == 1:
-            if small_product(X, W) and (small := plain_arrays(X, W, b)):
-                x, w, bias = small  # as the calls do, so that the first runs round as all others
-                with np.errstate(all="ignore"):
-                    y = np.dot(x, w.T)
-                    return torch.from_numpy(np.add(y, bias, y))
-            return linear(X, W, b)
-        W = self._matrix(W)
-        Y = torch.addmm(b, X.reshape(-1, W.shape[1]), W.t())
-        return Y.view(*X.shape[: self._axis(self.axis, X.dim())], W.shape[0])
+        if W.dim() != 2:
+            W = self._matrix(W)
+        plain = X.dim() == 2 and self.axis == 1
+        rows = X if plain else X.reshape(-1, W.shape[1])
+        if small_product(rows, W) and (small := plain_arrays(rows, W, b)):
+            x, w, bias = small  # as the calls do, so that the first runs round as all others
+            with np.errstate(all="ignore"):
+                y = np.dot(x, w.T)
+                Y = torch.from_numpy(np.add(y, bias, y))
+        else:
+            Y = linear(rows, W, b) if plain else torch.addmm(b, rows, W.t())
+        return Y if plain else Y.view(*X.shape[: self._axis(self.axis, X.dim())], W.shape[0])
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         _, W, b = inputs
@@ -108,15 +110,15 @@ class FC(Operator):
         matrix = self._matrix(W)
         N, K = matrix.shape
         dY = dY.reshape(-1, N)
-        plain = X.dim() == 2 and self.axis == 1 and small_product(X, matrix)
-        if plain and (small := plain_arrays(X, matrix, dY)):
+        rows = X.reshape(-1, K)
+        if small_product(rows, matrix) and (small := plain_arrays(rows, matrix, dY)):
             x, w, dy = small
             with np.errstate(all="ignore"):
                 made = [np.dot(dy.T, x), np.dot(np.ones(len(dy), np.float32), dy)]
                 if self.num_outputs > 2:
                     made.append(np.dot(dy, w))
-            dW, *others = map(torch.from_numpy, made)
-            return dW.view(W.shape), *others
-        dW = torch.mm(dY.t(), X.reshape(-1, K)).view(W.shape)
+            dW, db, *dX = map(torch.from_numpy, made)
+            return dW.view(W.shape), db, *(out.view(X.shape) for out in dX)
+        dW = torch.mm(dY.t(), rows).view(W.shape)
         db = dY.sum(0)
         return (dW, db) if self.num_outputs < 3 else (dW, db, product_in_layout_of(X, dY, matrix))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Port
-from freshpot.ops._memory import arrays, full
+from freshpot.ops._memory import arrays, full, make, plain_arrays
 from freshpot.ops._operator import Call, Operator, call, gradient
 
 
@@ -24,9 +24,13 @@ class AveragedLoss(Operator):
     outputs = (Port("Y"),)
 
     def kernel(self, X: Tensor) -> Tensor:
-        return X.mean() if X.numel() else X.new_zeros(())
+        Y = X.new_zeros(())
+        if plain_arrays(X):
+            make(self.calls([X], [Y]))
+            return Y
+        return X.mean() if X.numel() else Y
 
-    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
         if small := arrays(inputs[0], outputs[0]):
             x, y = small
             return [call(np.dot, x.ravel(), np.full(x.size, 1 / x.size, x.dtype), y)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +13,7 @@ from freshpot.errors import ArgumentError, ArityError
 from freshpot.native.machine import lanes
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator
+from freshpot.ops._operator import Call, Operator, call
 from freshpot.ops.exposure import written
 from freshpot.ops.optimizer._update import ITER, LR, f32
 
@@ -141,6 +142,12 @@ class CaffeUpdate(Operator, abstract=True):
             slots = [[blobs[(2 + s) * n + i] for i in numbers] for s in range(self.slots)]
             self.step(p, g, times(lr, mult), decay, *slots)
         return norm, *blobs
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        def run() -> None:
+            outputs[0].copy_(self.kernel_inplace(*inputs)[0])
+
+        return [call(run)]
 
     def step(self, p: Group, g: Group, rate: Rate, decay: float, *slots: Group) -> None:
         """Update parameters that share their factors."""

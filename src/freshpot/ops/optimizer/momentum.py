@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._memory import arrays, full
+from freshpot.ops._memory import arrays, full, make, plain_arrays
 from freshpot.ops._operator import Call, call
 from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, scalar
 
@@ -67,6 +67,10 @@ class MomentumSGDUpdate(Update):
     alike = ("grad", "moment", "param")
 
     def kernel_inplace(self, grad: Tensor, moment: Tensor, lr: Tensor, param: Tensor) -> tuple[Tensor, ...]:
+        inputs = (grad, moment, lr, param)
+        if plain_arrays(*inputs) and (calls := self.calls(inputs, (grad, moment, param))):
+            make(calls)
+            return grad, moment, param
         momentum_step(grad, moment, scalar(lr), self.momentum, self.nesterov)
         return grad, moment, param.sub_(grad)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._memory import arrays, full
+from freshpot.ops._memory import arrays, full, make, plain_arrays
 from freshpot.ops._operator import Call, Operator, call
 from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, f32, scalar
 
@@ -38,6 +38,10 @@ class RmsProp(Update):
     alike = ("grad", "mean_squares", "moment")
 
     def kernel_inplace(self, grad: Tensor, squares: Tensor, moment: Tensor, lr: Tensor) -> tuple[Tensor, ...]:
+        inputs = (grad, squares, moment, lr)
+        if plain_arrays(*inputs) and (calls := self.calls(inputs, (grad, squares, moment))):
+            make(calls)
+            return grad, squares, moment
         squares.lerp_(grad.square(), 1 - f32(self.decay))
         grad.mul_(scalar(lr)).div_(torch.sqrt(squares + self.epsilon))
         moment.mul_(self.momentum).add_(grad)

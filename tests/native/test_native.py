@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from freshpot.native import call, conv, pool
+from freshpot.native import batch, call, conv, pool
 from freshpot.native.machine import lanes
-from freshpot.ops._window import batch_last, empty_batch_last, is_batch_last
+from freshpot.ops._window import batch_last, empty_alike, empty_batch_last, is_batch_last
 
 pytestmark = pytest.mark.skipif(not lanes(), reason="no machine code on this processor, or no llvmlite")
 
@@ -25,6 +25,11 @@ CONVOLUTIONS = {
     "filters that no block divides": (16, 2, 6, 6, 13, 2, 2, (1, 1), (0, 0)),
     "one pixel": (48, 17, 3, 3, 11, 1, 1, (1, 1), (0, 0)),
     "a window as large as the image": (16, 5, 4, 4, 10, 4, 4, (1, 1), (0, 0)),
+    "three images": (3, 3, 7, 7, 6, 3, 3, (1, 1), (1, 1)),
+    "images that fill no vector": (7, 2, 6, 5, 9, 3, 2, (1, 1), (0, 0)),
+    "images that fill some vectors": (37, 3, 7, 8, 11, 3, 3, (1, 1), (1, 0)),
+    "seven vectors, strides": (100, 2, 8, 8, 5, 3, 3, (2, 2), (0, 0)),
+    "so many that pixels lie apart": (256, 2, 5, 6, 4, 3, 3, (1, 1), (0, 0)),
     "a wide window": (16, 1, 12, 12, 2, 3, 11, (1, 1), (0, 5)),
 }
 #: N, C, H, W, window, stride
@@ -33,7 +38,15 @@ POOLINGS = {
     "not all covered": (16, 3, 9, 7, (2, 2), (2, 2)),
     "overlapping": (32, 5, 9, 11, (3, 3), (2, 2)),
     "apart": (16, 2, 10, 10, (2, 1), (3, 2)),
+    "some vectors": (19, 3, 6, 6, (2, 2), (2, 2)),
+    "many": (256, 1, 5, 5, (3, 3), (2, 2)),
 }
+
+
+MAKERS = (
+    *(conv.forward, conv.data, conv.weights),
+    *(pool.forward, pool.backward, pool.forward_with_index, pool.backward_by_index),
+)
 
 
 @pytest.fixture(params=[4, 8, 16])
@@ -41,16 +54,21 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     """A vector's size: code for smaller vectors than the machine's runs on it too."""
     if request.param > lanes():
         pytest.skip(f"this machine's vectors have {lanes()} numbers")
-    for module in (call, conv, pool):
+    for module in (batch, call, conv, pool):
         monkeypatch.setattr(module, "lanes", lambda: request.param)
     monkeypatch.setattr(conv, "registers", lambda: 16 if request.param == 8 else 32)
-    for maker in (conv.forward, conv.data, conv.weights, pool.forward, pool.backward):
+    for maker in MAKERS:
         maker.cache_clear()
     return int(request.param)
 
 
 def along_batch(*shape: int) -> Tensor:
-    return batch_last(torch.randn(shape))
+    """Numbers along the batch, and behind its last image what no kernel may mind."""
+    made = batch_last(torch.randn(shape))
+    N, C, H, W = shape
+    step = batch.pitch(N)
+    made.as_strided((C, H, W, step), (H * W * step, W * step, step, 1))[..., N:] = float("nan")
+    return made
 
 
 def close(found: Tensor, wanted: Tensor) -> None:
@@ -131,3 +149,20 @@ def test_layout() -> None:
     assert not is_batch_last(X.contiguous(memory_format=torch.channels_last))
     assert is_batch_last(batch_last(X))
     assert torch.equal(batch_last(X), X)
+
+
+@pytest.mark.parametrize("N", [2, 5, 100, 256, 1024])
+def test_layout_with_room_behind_the_last_image(N: int) -> None:
+    X = torch.randn(N, 3, 4, 5)
+    laid = batch_last(X)
+    assert is_batch_last(laid)
+    assert batch_last(laid) is laid
+    assert torch.equal(laid, X)
+    step = batch.pitch(N)
+    assert step > N
+    assert step % lanes() == 0
+    assert step * 4 % 1024
+    short = torch.empty_strided(X.shape, laid.stride())  # the room is missing
+    assert not is_batch_last(short)
+    assert is_batch_last(empty_alike(laid))
+    assert empty_alike(X).stride() == X.stride()

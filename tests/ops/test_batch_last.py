@@ -14,7 +14,8 @@ from freshpot.ops import _tune
 from freshpot.ops._window import is_batch_last
 
 needs_native = pytest.mark.skipif(not lanes(), reason="no machine code on this processor, or no llvmlite")
-N = 32
+#: images that fill vectors, some that do not, and so many that pixels lie apart
+images = pytest.mark.parametrize("images", [32, 20, 13, 256])
 
 #: conv arguments, pool arguments
 NETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -54,7 +55,9 @@ def ops(conv: dict[str, Any], pool: dict[str, Any], caffe: bool) -> list[Op]:
     ]
 
 
-def run(net: list[Op], group: int, monkeypatch: pytest.MonkeyPatch, native: bool) -> Workspace:
+def run(
+    net: list[Op], group: int, monkeypatch: pytest.MonkeyPatch, native: bool, images: int = 32
+) -> Workspace:
     monkeypatch.setattr(_tune, "choose", lambda job, ways: "native" if native else "aten")
     from freshpot.ops.convolution import conv
 
@@ -63,7 +66,7 @@ def run(net: list[Op], group: int, monkeypatch: pytest.MonkeyPatch, native: bool
     ws = Workspace()
     C, K = 4, 24
     for name, shape in {
-        "x": (N, C, 21, 19),
+        "x": (images, C, 21, 19),
         "w": (K, C // group, net[0].args["kernel"], net[0].args["kernel"]),
         "b": (K,),
         "fb": (7,),
@@ -76,12 +79,13 @@ def run(net: list[Op], group: int, monkeypatch: pytest.MonkeyPatch, native: bool
 
 
 @needs_native
+@images
 @pytest.mark.parametrize("caffe", [False, True], ids=["Caffe2's pooling", "Caffe's pooling"])
 @pytest.mark.parametrize("case", NETS.values(), ids=NETS.keys())
-def test_both_ways_agree(case: Any, caffe: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_ways_agree(case: Any, caffe: bool, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = ops(*case, caffe)
     group = case[0].get("group", 1)
-    found, wanted = (run(net, group, monkeypatch, native) for native in (True, False))
+    found, wanted = (run(net, group, monkeypatch, native, images) for native in (True, False))
     plain = group == 1 and "dilation" not in case[0]
     assert is_batch_last(found.get("y")) == plain
     for name in ("y", "p", "f", "dp", "dy", "dw", "db", "dx"):
@@ -90,14 +94,15 @@ def test_both_ways_agree(case: Any, caffe: bool, monkeypatch: pytest.MonkeyPatch
 
 
 @needs_native
+@images
 @pytest.mark.parametrize("caffe", [False, True], ids=["Caffe2's pooling", "Caffe's pooling"])
 @pytest.mark.parametrize("case", NETS.values(), ids=NETS.keys())
 def test_runs_in_memory_of_the_plan_give_the_same(
-    case: Any, caffe: bool, monkeypatch: pytest.MonkeyPatch
+    case: Any, caffe: bool, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After some runs the plan makes bound calls: with new data they compute what a first run computes."""
     net, names = ops(*case, caffe), ("y", "p", "f", "dp", "dy", "dw", "db", "dx")
-    ws = run(net, case[0].get("group", 1), monkeypatch, native=True)
+    ws = run(net, case[0].get("group", 1), monkeypatch, True, images)
     plan = ws.create_net(Net("often", net))
     plan.run(6)
     ws.feed("x", torch.randn(ws.get("x").shape))

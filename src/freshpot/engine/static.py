@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from freshpot.engine.blob import Blob, Deferred, LazyBlob, PinnedBlob
 from freshpot.engine.kept import KeptBlob, glance
 from freshpot.engine.static_code import Bound, Static, Version, Writer, landing
 from freshpot.ops._operator import Operator
+from freshpot.ops._window import empty_alike
 
 if TYPE_CHECKING:
     from freshpot.engine.plan import Step
@@ -169,14 +169,13 @@ class _Binder:
         tensors = [value for value in values if isinstance(value, Tensor)]
         plain = len(tensors) == len(values) or not tensors  # an object may keep a tensor
         if plain and _plain_tensors([*tensors, *made]) and not _share_memory(tensors, made):
-            if operator.calls is not None and all(map(_fits, [*values, *made])):
+            if all(map(_fits, [*tensors, *made])):
                 memory = [self._memory(step, *pair) for pair in zip(outputs, made, strict=True)]
-                bound.calls, bound.read, bound.written = operator.calls(values, memory), values, memory
+                bound.calls = None if operator.calls is None else operator.calls(values, memory)
+                if bound.calls is None and _may_land(tensors, made):
+                    bound.calls = [landing(kernel, values, memory)]
+                bound.read, bound.written = values, memory
                 made = made if bound.calls is None else memory
-            elif operator.calls is None and bound.deferred is None and _may_land(tensors, made):
-                memory = [self._memory(step, *pair) for pair in zip(outputs, made, strict=True)]
-                bound.calls, bound.read, bound.written = [landing(kernel, values, memory)], values, memory
-                made = memory
         else:
             self._let_go(bound)
         for blob, value in zip(outputs, made, strict=True):
@@ -237,7 +236,7 @@ class _Binder:
             shared = blob._renewed and isinstance(blob._own, Tensor) and self._renews(step, blob)
             memory = blob._own if shared else self.before.get(id(blob))
         if memory is None or blob._own is not memory or _layout(memory) != _layout(made):
-            memory = torch.empty_like(made)
+            memory = empty_alike(made)
         return memory.copy_(made)
 
     def _renews(self, step: Step, blob: Blob) -> bool:
@@ -328,7 +327,7 @@ def _fits(value: Tensor) -> bool:
 
 def _may_land(read: list[Tensor], made: list[Tensor]) -> bool:
     """True if outputs of an operator without calls may be copied to memory: they are small, or a batch of data."""
-    return all(map(_fits, [*read, *made])) and (not read or sum(value.nbytes for value in made) <= _COPIED)
+    return not read or sum(value.nbytes for value in made) <= _COPIED
 
 
 def _share_memory(some: list[Tensor], others: list[Tensor]) -> bool:

@@ -315,6 +315,10 @@ class Kernel:
         b_ = self._builder
         return b_.or_(b_.fcmp_ordered(">", a, b), b_.fcmp_unordered("uno", a, a))
 
+    def first_lanes(self, count: int) -> Value:
+        """A condition that holds in the first ``count`` lanes."""
+        return ir.Constant(ir.VectorType(ir.IntType(1), self.lanes), [i < count for i in range(self.lanes)])
+
     def where(self, condition: Value, a: Value, b: Value) -> Value:
         """a in the lanes where the condition holds, b elsewhere."""
         return self._builder.select(condition, a, b)

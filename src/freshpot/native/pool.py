@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from freshpot.native.batch import pitch, vectors
 from freshpot.native.build import Emitter, Kernel, Value
 from freshpot.native.call import Native
 from freshpot.native.machine import lanes
@@ -29,6 +30,11 @@ class Shape:
     Q: int
 
     @property
+    def pitch(self) -> int:
+        """Numbers from one pixel to the next."""
+        return pitch(self.N)
+
+    @property
     def apart(self) -> bool:
         """True if no pixel lies in two windows."""
         return self.R <= self.stride[0] and self.S <= self.stride[1]
@@ -43,11 +49,13 @@ def _windows(k: Kernel, s: Shape, body: Callable[[Value, Value, Value], None]) -
     """``body(corner, at, made)`` for each window and vector of images: the window's first pixel as a place in the
     image, as an offset in X, and the window's offset in Y."""
     with k.tasks(s.C) as c, k.loop(0, s.P) as row:
-        line = k.mul(k.add(k.mul(c, s.H), k.mul(row, s.stride[0])), s.W * s.N)
-        made = k.mul(k.add(k.mul(c, s.P), row), s.Q * s.N)
-        with k.loop(0, s.Q) as col, k.loop(0, s.N, lanes()) as n:
+        line = k.mul(k.add(k.mul(c, s.H), k.mul(row, s.stride[0])), s.W * s.pitch)
+        made = k.mul(k.add(k.mul(c, s.P), row), s.Q * s.pitch)
+        with k.loop(0, s.Q) as col, k.loop(0, vectors(s.N) * lanes(), lanes()) as n:
             corner = k.add(k.mul(row, s.stride[0] * s.W), k.mul(col, s.stride[1]))
-            body(corner, k.add(line, k.mul(col, s.stride[1] * s.N), n), k.add(made, k.mul(col, s.N), n))
+            body(
+                corner, k.add(line, k.mul(col, s.stride[1] * s.pitch), n), k.add(made, k.mul(col, s.pitch), n)
+            )
 
 
 def _places(s: Shape) -> list[int]:
@@ -60,7 +68,7 @@ def _forward(s: Shape) -> Emitter:
         X, Y = k.array(0), k.array(1)
 
         def window(corner: Value, at: Value, made: Value) -> None:
-            first, *others = (k.load(k.at(X, at), place * s.N) for place in _places(s))
+            first, *others = (k.load(k.at(X, at), place * s.pitch) for place in _places(s))
             for other in others:
                 first = k.maximum(first, other)
             k.store(first, Y, made)
@@ -78,7 +86,7 @@ def _forward_with_index(s: Shape) -> Emitter:
             _, *others = _places(s)
             best, where = k.load(k.at(X, at)), k.spread_number(corner)
             for place in others:
-                x = k.load(k.at(X, at), place * s.N)
+                x = k.load(k.at(X, at), place * s.pitch)
                 better = k.greater_or_nan(x, best)
                 best = k.where(better, x, best)
                 where = k.where(better, k.spread_number(k.add(corner, place)), where)
@@ -98,7 +106,7 @@ def _backward(s: Shape, by_index: bool) -> Emitter:
             chosen = k.load_numbers(Y, made) if by_index else k.load(Y, made)
             grad = k.load(dY, made)
             for place in _places(s):
-                offset = place * s.N
+                offset = place * s.pitch
                 if by_index:
                     hit = k.equal(chosen, k.spread_number(k.add(corner, place)))
                 else:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_tensor
 
 from freshpot.errors import ArgumentError
+from freshpot.native.batch import pitch
 from freshpot.net.schema import Arg
 from freshpot.ops._operator import Operator
 
@@ -238,23 +239,36 @@ def channels_last(X: Tensor) -> Tensor:
 
 def in_layout_of(X: Tensor, T: Tensor) -> Tensor:
     """T, whose shape is X's, in X's memory layout: a pass over mixed layouts costs more than the copy."""
-    return T if T.stride() == X.stride() else torch.empty_like(X).copy_(T)
+    return T if T.stride() == X.stride() else empty_alike(X).copy_(T)
 
 
 def is_batch_last(X: Tensor) -> bool:
-    """True if the memory of X (N, C, H, W) runs along the images of the batch: C, H, W, N."""
+    """True if the memory of X (N, C, H, W) runs along the images of the batch, as kernels want it (`native.batch`)."""
     if X.dim() != 4 or X.shape[0] == 1:
         return False
-    N, _, H, W = X.shape
-    wanted = (1, H * W * N, W * N, N)
-    return all(size == 1 or is_ == want for size, is_, want in zip(X.shape, X.stride(), wanted, strict=True))
+    N, C, H, W = X.shape
+    step = pitch(N)
+    wanted = (1, H * W * step, W * step, step)
+    if not all(size == 1 or is_ == want for size, is_, want in zip(X.shape, X.stride(), wanted, strict=True)):
+        return False
+    if step == N:
+        return True
+    room = X.untyped_storage().nbytes() // X.element_size() - X.storage_offset()
+    return room >= C * H * W * step
 
 
 def batch_last(X: Tensor) -> Tensor:
     """X (N, C, H, W) with its memory along the images of the batch; X itself if it is so already."""
-    return X if is_batch_last(X) else X.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+    return X if is_batch_last(X) else empty_batch_last(*X.shape, dtype=X.dtype).copy_(X)
 
 
-def empty_batch_last(N: int, C: int, H: int, W: int) -> Tensor:
-    """A float32 batch (N, C, H, W) of that layout, not filled."""
-    return torch.empty((C, H, W, N)).permute(3, 0, 1, 2)
+def empty_batch_last(N: int, C: int, H: int, W: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A batch (N, C, H, W) of that layout, not filled; what room there is behind the last image holds zeros."""
+    step = pitch(N)
+    make = torch.empty if step == N else torch.zeros
+    return make((C, H, W, step), dtype=dtype)[..., :N].permute(3, 0, 1, 2)
+
+
+def empty_alike(X: Tensor) -> Tensor:
+    """Memory of X's shape, type and layout, not filled."""
+    return empty_batch_last(*X.shape, dtype=X.dtype) if is_batch_last(X) else torch.empty_like(X)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from freshpot.native.conv import Shape
     from freshpot.ops._window import Layout
 
+#: images below which vectors would be all but empty
+_FEWEST = 3
 #: multiplications below which code is not worth making
 _WORTH = 1_000_000
 #: columns of a filter: each is a register of the weights' gradient
@@ -31,11 +33,10 @@ _PLAIN = (Tensor, Parameter)
 
 def shape_of(X: Tensor, W: Tensor, layout: Layout, strides: list[int]) -> Shape | None:
     """The sizes, if the convolution X (N, C, H, W) * W (K, C, R, S) can be done so, else None."""
-    width = lanes()
     if (
-        not width
+        not lanes()
         or X.dim() != 4
-        or X.shape[0] % width
+        or X.shape[0] < _FEWEST
         or not X.numel()
         or X.dtype is not torch.float32
         or not (X.is_cpu and W.is_cpu and type(X) in _PLAIN and type(W) in _PLAIN)
@@ -141,7 +142,7 @@ def _frame(s: Shape) -> Tensor | None:
     if not any(s.pad):
         return None
     whole = _framed(s)
-    return torch.zeros((s.C, whole.H, whole.W, s.N)).permute(3, 0, 1, 2)
+    return empty_batch_last(s.N, s.C, whole.H, whole.W).zero_()
 
 
 def _reached(s: Shape, X: Tensor) -> Tensor:

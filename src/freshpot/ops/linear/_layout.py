@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from freshpot.ops._operator import Call, call
-from freshpot.ops._window import is_batch_last
+from freshpot.ops._window import empty_batch_last, is_batch_last
 
 
 def product_in_layout_of(X: Tensor, dY: Tensor, W: Tensor) -> Tensor:
     """dY (M, N) times W (N, K), in X's shape; along the images of the batch where X's memory runs so."""
     if is_batch_last(X) and X.shape[0] == dY.shape[0]:
-        return torch.mm(W.t(), dY.t()).t().view(X.shape)
+        dX = empty_batch_last(*X.shape)
+        torch.mm(W.t(), dY.t(), out=dX.view(len(dY), -1).t())
+        return dX
     return torch.mm(dY, W).view(X.shape)
 
 

@@ -25,13 +25,11 @@ def shape_of(X: Tensor, kernels: list[int], strides: list[int], outputs: tuple[i
     """The sizes, if X (N, C, H, W) lies so and the windows lie on the image, else None."""
     if torch.compiler.is_compiling() or torch.is_grad_enabled():  # they want to see what is done
         return None
-    width = lanes()
     if (
-        not width
+        not lanes()
         or not X.is_cpu
         or type(X) is not Tensor
         or not is_batch_last(X)
-        or X.shape[0] % width
         or X.dtype is not torch.float32
         or kernels[0] * kernels[1] > _LARGEST
     ):
@@ -86,7 +84,7 @@ def forward_with_index(s: Shape, X: Tensor) -> tuple[Tensor, Tensor]:
     from freshpot.native import pool
 
     Y = empty_batch_last(s.N, s.C, s.P, s.Q)
-    index = torch.empty((s.C, s.P, s.Q, s.N), dtype=torch.int64).permute(3, 0, 1, 2)
+    index = empty_batch_last(s.N, s.C, s.P, s.Q, torch.int64)
     pool.forward_with_index(s)(X, Y, index)
     return Y, index
 

@@ -117,14 +117,12 @@ class NetBlob:
 
     # ---- contents ------------------------------------------------------------------------------
     def put(self, values: torch.Tensor) -> None:
-        """Take data that were made on the CPU: a copy, where the blob keeps its memory between runs."""
+        """Take data that were made on the CPU, or are on the net's device: a copy, where the blob keeps its memory."""
         cell = self.data_cell
-        if feed_again(cell, values.numpy()):
-            return
-        if isinstance(cell, KeptBlob) and cell.peek.is_cpu:
-            feed_kept(cell, values.clone())
-        else:
+        if not (isinstance(cell, KeptBlob) and values.is_cpu and cell.peek.is_cpu):
             cell.value = to_device(values, cell.peek.device)
+        elif not feed_again(cell, values.numpy()):
+            feed_kept(cell, values.clone())
 
     def make_diff(self) -> None:
         """Let there be a diff: zeros if nothing was written to it since the shape changed."""

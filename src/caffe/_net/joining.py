@@ -7,7 +7,7 @@ is computed when somebody looks.
 - BatchNorm, Scale and ReLU in place are one operator, and so are their gradients.
 - A sum's gradient, the same for each bottom, is read where it is: the bottoms' diffs are copied when looked at.
 
-``FRESHPOT_FUSE=0`` leaves all as it is.
+Nets on a GPU are left as they are; ``FRESHPOT_FUSE=0`` leaves all.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ class Stretch:
     def join(
         self, how: Callable[[list[joining.Owned], Sequence[Layer]], list[joining.Owned]], net: CaffeNet
     ) -> None:
-        """Join operators of neighbouring layers."""
+        """Join operators of neighbouring layers; on a GPU what is left for later would cut a graph in parts."""
+        if net.site.device.type != "cpu":
+            return
         pairs = [joining.Owned(*pair) for pair in zip(self.ops, self.owners, strict=True)]
         joined = how(pairs, net.layers)
         self.ops, self.owners = [o.op for o in joined], [o.layer for o in joined]

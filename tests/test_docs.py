@@ -25,8 +25,8 @@ GENERATED = {"operators.md", "support.md", "CHANGELOG.md"}
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 #: folders that paths in the documents start from
 BASES = ("", "docs", "src", "src/freshpot", "tests", "bench")
-#: files that are the reader's or the originals'; and one that is gone, which the page still has to learn
-YOURS = {"NEW.py", "assemble_data.py", "download_model_binary.py", "pixels.py"}
+#: files that are the reader's or the originals'
+YOURS = {"NEW.py", "assemble_data.py", "download_model_binary.py"}
 
 
 def ids(pages: list[Path]) -> list[str]:

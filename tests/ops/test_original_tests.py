@@ -96,3 +96,22 @@ def test_the_shape_of_a_hash_is_inferred_without_its_size() -> None:
     shapes, types = workspace.InferShapesAndTypes([net], {})
     assert shapes["y"] == [2, 3]
     assert types["y"] == core.DataType.INT64
+
+
+def test_batch_norm_of_several_batches_may_write_its_statistics_where_the_sums_are() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
+    found = []
+    for saved in (["m", "r"], ["sum", "sumsq"]):
+        workspace.ResetWorkspace()
+        fed = {"x": x, "s": np.ones(3), "b": np.zeros(3), "mean": np.zeros(3), "var": np.ones(3)}
+        fed |= {"sum": 2 * x.sum((0, 2, 3)), "sumsq": 2 * (x**2).sum((0, 2, 3))}
+        for name, value in fed.items():
+            workspace.FeedBlob(name, np.asarray(value, np.float32))
+        ends = ["y", "mean", "var", *saved]
+        args = {"is_test": 0, "num_batches": 2, "order": "NCHW"}
+        op = core.CreateOperator("SpatialBN", ["x", "s", "b", "mean", "var", "sum", "sumsq"], ends, **args)
+        workspace.RunOperatorOnce(op)
+        found.append([workspace.FetchBlob(name) for name in ends])
+    for apart, in_place in zip(*found, strict=True):
+        np.testing.assert_array_equal(apart, in_place)
+    np.testing.assert_allclose(found[1][3], x.mean((0, 2, 3)), rtol=1e-5, atol=1e-6)

@@ -103,7 +103,7 @@ class SpatialBN(_BatchNorm):
         Port("saved_var", optional=True),
     )
     args = (Arg("is_test", int, doc="1: use the given mean and var, only Y is made"), *_ARGS)
-    inplace = ((0, 0),)
+    inplace = ((0, 0), (5, 3), (6, 4))
     must_inplace = ((3, 1), (4, 2))
     gradient_rule = staticmethod(_gradient)
 

@@ -115,11 +115,15 @@ class _First(importlib.abc.MetaPathFinder):
             return None
 
     def _own(self, name: str) -> importlib.machinery.ModuleSpec | None:
+        self.note_others(name)
+        return importlib.machinery.PathFinder.find_spec(name, self._folder)
+
+    def note_others(self, name: str) -> None:
+        """Note it where the program's path leads to another package of that name."""
         spec = importlib.machinery.PathFinder.find_spec(name, self._folder)
         other = importlib.machinery.PathFinder.find_spec(name)
         if spec is not None and other is not None and other.origin != spec.origin:
             self._notes.add(f"{name}: freshpot's, not the one in {other.origin or 'sys.path'}")
-        return spec
 
 
 def _ours(name: str) -> ModuleType:
@@ -177,7 +181,8 @@ def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, pyth
     original = [(module, name, getattr(module, name)) for module, name, _ in changed]
     for module, name, value in [*added, *changed]:
         setattr(module, name, value)
-    first = [_First(notes), OldModules(notes)]
+    ours_first = _First(notes)
+    first = [ours_first, OldModules(notes)]
     sys.meta_path.append(finder)
     sys.meta_path[:0] = first
     try:
@@ -185,6 +190,8 @@ def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, pyth
             _force(dialect)
         yield
     finally:
+        for name in sys.modules.keys() & {"caffe", "caffe2"}:
+            ours_first.note_others(name)  # it may have been there before the program asked for it
         sys.meta_path.remove(finder)
         for early in first:
             sys.meta_path.remove(early)

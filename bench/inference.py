@@ -28,6 +28,8 @@ from walkers import TorchNet, TorchNetLast, caffe2_nets, onnx_model
 from freshpot.native import pace
 
 Job = Callable[[], np.ndarray]
+#: seconds between the turns of two jobs
+_PAUSE = 0.1
 #: runs in which all machine code is made, a piece a run
 _FIRST_RUNS = 25
 
@@ -134,10 +136,14 @@ def compare_outputs(jobs: dict[str, Job]) -> None:
 
 
 def timed(jobs: dict[str, Job], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Median seconds of a run. Every job runs twice a turn, the second time is taken: caches are its own then."""
+    """Median seconds of a run. Every job runs twice a turn, the second time is taken: caches are its own then.
+
+    Before its turn there is a pause: threads of the job before, which look out for more work, go to sleep meanwhile.
+    """
     spent: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
+            time.sleep(_PAUSE)
             job()
             start = clock()
             job()

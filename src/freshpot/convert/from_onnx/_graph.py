@@ -5,9 +5,6 @@ Owned here: `Node`, `Graph` and `onnx`. Who calls it: the families, `_fold`, `_m
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from freshpot.convert._table import Converters, Refused
 from freshpot.engine import infer_shapes
-from freshpot.errors import NotSupportedError
 from freshpot.formats.onnx_file import attribute_value
 from freshpot.net import Net, Op
 from freshpot.ops.dtypes import NUMBER, name_of
@@ -25,30 +22,9 @@ from freshpot.ops.dtypes import NUMBER, name_of
 Array = NDArray[Any]
 Converter = Callable[["Graph", "Node"], None]
 Spec = tuple[tuple[int, ...], torch.dtype]
-_table: dict[str, Converter] = {}
-
-
-class Refused(NotSupportedError):
-    """A node that its converter does not take; kept until all are known."""
-
-
-def onnx(*types: str) -> Callable[[Converter], Converter]:
-    """Declare the converter of these ONNX operators."""
-
-    def register(converter: Converter) -> Converter:
-        _table.update(dict.fromkeys(types, converter))
-        return converter
-
-    return register
-
-
-@functools.cache
-def converters() -> dict[str, Converter]:
-    """All converters by ONNX operator."""
-    package = importlib.import_module("freshpot.convert.from_onnx")
-    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(found.name)
-    return _table
+#: declares the converter of some operators
+onnx: Converters[Converter] = Converters("freshpot.convert.from_onnx")
+converters = onnx.all
 
 
 class Node:

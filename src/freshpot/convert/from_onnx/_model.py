@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from freshpot.convert._table import Refused
 from freshpot.convert.from_onnx._fold import fold, narrowed
-from freshpot.convert.from_onnx._graph import Array, Graph, Node, Refused, converters
+from freshpot.convert.from_onnx._graph import Array, Graph, Node, converters
 from freshpot.errors import ArgumentError, FormatError, NetError, NotSupportedError, near_matches
 from freshpot.formats.onnx_file import TYPES, read_model, tensor_value
 from freshpot.net import Net

@@ -5,45 +5,21 @@ Owned here: `Graph` and `onnx`. Who calls it: the families, `_model`.
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from freshpot.errors import NotSupportedError
+from freshpot.convert._table import Converters, Refused
 from freshpot.formats.onnx import MESSAGES, attribute, tensor
 from freshpot.net import Op, registry
 
 Converter = Callable[["Graph", "Call"], None]
 Spec = tuple[tuple[int, ...], torch.dtype]
-_table: dict[str, Converter] = {}
-
-
-class Refused(NotSupportedError):
-    """A call that its converter does not take; kept until all are known."""
-
-
-def onnx(*types: str) -> Callable[[Converter], Converter]:
-    """Declare the converter of these operators."""
-
-    def register(converter: Converter) -> Converter:
-        _table.update(dict.fromkeys(types, converter))
-        return converter
-
-    return register
-
-
-@functools.cache
-def converters() -> dict[str, Converter]:
-    """All converters by operator type."""
-    package = importlib.import_module("freshpot.convert.onnx")
-    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(found.name)
-    return _table
+#: declares the converter of some operators
+onnx: Converters[Converter] = Converters("freshpot.convert.onnx")
+converters = onnx.all
 
 
 class Call:

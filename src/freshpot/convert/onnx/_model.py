@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from freshpot.convert.onnx._graph import Call, Graph, Refused, converters
+from freshpot.convert._table import Refused, need_values
+from freshpot.convert.onnx._graph import Call, Graph, converters
 from freshpot.engine import infer_shapes
-from freshpot.errors import MissingBlobError, NotSupportedError
+from freshpot.errors import NotSupportedError
 from freshpot.formats.onnx import MESSAGES, tensor, value_info
 from freshpot.net import Net
 from freshpot.ops.dtypes import name_of
@@ -39,11 +40,7 @@ def to_onnx(
         NotSupportedError: operators that have no converter, or not with these arguments, all of them named.
         MissingBlobError: a blob is neither made, nor data, nor fixed.
     """
-    lost = [blob for blob in net.missing_inputs() if blob not in parameters and blob not in inputs]
-    if lost:
-        raise MissingBlobError(
-            f"no value and no shape for {', '.join(lost)}. Give parameters or shapes.", net=net.name
-        )
+    need_values(net, parameters, inputs)
     graph = _converted(net, parameters, inputs)
     _check_made(net, graph, inputs, outputs)
     made = MESSAGES.ModelProto(ir_version=IR_VERSION, producer_name="freshpot")

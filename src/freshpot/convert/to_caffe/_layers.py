@@ -5,9 +5,6 @@ Owned here: `Layers`, `Call` and `caffe`. Who calls it: the families, `_net`.
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -15,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from freshpot.errors import NotSupportedError
+from freshpot.convert._table import Converters, Refused
 from freshpot.formats import protobuf
 from freshpot.formats.caffemodel import fill_blob
 from freshpot.net import Op, registry
@@ -24,30 +21,9 @@ PB = protobuf.load("caffe")
 Array = NDArray[Any]
 Spec = tuple[tuple[int, ...], torch.dtype]
 Converter = Callable[["Layers", "Call"], None]
-_table: dict[str, Converter] = {}
-
-
-class Refused(NotSupportedError):
-    """A call that its converter does not take; kept until all are known."""
-
-
-def caffe(*types: str) -> Callable[[Converter], Converter]:
-    """Declare the converter of these operators."""
-
-    def register(converter: Converter) -> Converter:
-        _table.update(dict.fromkeys(types, converter))
-        return converter
-
-    return register
-
-
-@functools.cache
-def converters() -> dict[str, Converter]:
-    """All converters by operator type."""
-    package = importlib.import_module("freshpot.convert.to_caffe")
-    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(found.name)
-    return _table
+#: declares the converter of some operators
+caffe: Converters[Converter] = Converters("freshpot.convert.to_caffe")
+converters = caffe.all
 
 
 class Call:

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from freshpot.convert.to_caffe._layers import Call, Layers, Refused, converters
+from freshpot.convert._table import Refused, need_values
+from freshpot.convert.to_caffe._layers import Call, Layers, converters
 from freshpot.engine import infer_shapes
-from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError
+from freshpot.errors import DTypeError, NotSupportedError
 from freshpot.formats.atomic import write_bytes
 from freshpot.formats.prototxt import TextMessage, format_prototxt
 from freshpot.net import Net
@@ -37,11 +38,7 @@ def to_caffe(
         NotSupportedError: operators that no layer does, or not with these arguments, all of them named.
         MissingBlobError: a blob is neither made, nor data, nor fixed. DTypeError: an input is no float32.
     """
-    lost = [blob for blob in net.missing_inputs() if blob not in parameters and blob not in inputs]
-    if lost:
-        raise MissingBlobError(
-            f"no value and no shape for {', '.join(lost)}. Give parameters or shapes.", net=net.name
-        )
+    need_values(net, parameters, inputs)
     values = {blob: value.detach().cpu().numpy() for blob, value in parameters.items()}
     layers = Layers(net.name or "net", values, net.blobs())
     for blob, value in parameters.items():

@@ -169,10 +169,11 @@ class _Binder:
         tensors = [value for value in values if isinstance(value, Tensor)]
         plain = len(tensors) == len(values) or not tensors  # an object may keep a tensor
         if plain and _plain_tensors([*tensors, *made]) and not _share_memory(tensors, made):
-            if all(map(_fits, [*tensors, *made])):
+            lands = _may_land(tensors, made)
+            if all(map(_fits, [*tensors, *made])) and (lands or operator.calls is not None):
                 memory = [self._memory(step, *pair) for pair in zip(outputs, made, strict=True)]
                 bound.calls = None if operator.calls is None else operator.calls(values, memory)
-                if bound.calls is None and _may_land(tensors, made):
+                if bound.calls is None and lands:
                     bound.calls = [landing(kernel, values, memory)]
                 bound.read, bound.written = values, memory
                 made = made if bound.calls is None else memory

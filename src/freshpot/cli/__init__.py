@@ -12,10 +12,12 @@ import argparse
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
-from freshpot.errors import FreshpotError
+from freshpot.errors import FreshpotError, near_matches
 
 __all__ = ["main"]
 
@@ -68,7 +70,7 @@ def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Names
     Raises:
         SystemExit: help was asked for, or the words are wrong; that was said.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="freshpot", description="Run Caffe and Caffe2 programs, nets and models on today's Python."
     )
     parser.add_argument("--version", action=_Version, help="show the version and exit")
@@ -89,6 +91,25 @@ def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Names
 def _available() -> dict[str, str]:
     """The commands whose modules are installed."""
     return {name: text for name, text in COMMANDS.items() if importlib.util.find_spec(f"{__name__}.{name}")}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains of an unknown word where it stands, in the command's own usage, with what may have been meant."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flags = re.findall(r"(?<!\w)--\w[\w-]*", self.format_help())
+            near = near_matches(unknown[0].partition("=")[0], flags, 1) if unknown[0].startswith("-") else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}.{near}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        if wrong := re.match(r"argument COMMAND: invalid choice: '(\w*)'", message):
+            message = (
+                f"there is no command '{wrong[1]}'.{near_matches(wrong[1], COMMANDS, 1)} See freshpot --help."
+            )
+        super().error(message)
 
 
 class _Version(argparse.Action):

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from freshpot.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -99,6 +97,8 @@ def _one(
     kind: type[Job], folder: Path, args: argparse.Namespace, train: Any, test: Any, resume: bool
 ) -> _Row | None:
     """The job through one door; None if it was interrupted."""
+    import numpy as np
+
     from freshpot.cli._mnist import report
     from freshpot.cli._mnist.job import Settings
 

@@ -1,17 +1,28 @@
-"""Fixtures shared by every test."""
+"""Fixtures shared by every test, and a guard: no test may leave anything behind.
+
+A test that leaves a file in the working folder or in the repository, or that goes elsewhere and stays there,
+fails by name; what is written deeper in the repository fails the run.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+#: what Python and the tools that check the code may make anywhere
+CACHES = {"__pycache__", ".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"}
+
+_BEFORE = pytest.StashKey[set[str]]()
 
 
 def find_shared() -> Path | None:
     """The folder with reference data: ``FRESHPOT_SHARED``, else ``shared`` beside the repository."""
     named = os.environ.get("FRESHPOT_SHARED")
-    beside = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
+    beside = Path(named) if named else ROOT.parent / "shared"
     return beside if (beside / "reference").is_dir() else None
 
 
@@ -26,3 +37,46 @@ def shared() -> Path:
     if SHARED is None:
         pytest.skip(WHY_SKIPPED)
     return SHARED
+
+
+def _listing() -> set[str]:
+    """What lies in the repository and in the working folder, at the top."""
+    places = {str(ROOT), os.getcwd()}
+    return {os.path.join(place, name) for place in places for name in os.listdir(place) if name not in CACHES}
+
+
+def _files() -> set[str]:
+    """Every file of the repository."""
+    found = set()
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in CACHES and not name.endswith(".egg-info")]
+        found |= {os.path.join(folder, name) for name in names}
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    """No test leaves files in the working folder or goes elsewhere and stays there."""
+    here, before = os.getcwd(), _listing()
+    yield
+    stays = os.getcwd()
+    os.chdir(here)
+    assert stays == here, f"the test went to {stays} and stayed there: use monkeypatch.chdir"
+    left = sorted(_listing() - before)
+    assert not left, f"the test left {left} behind: write to tmp_path"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_BEFORE] = _files()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The run fails if there is a file in the repository that was not there before."""
+    left = sorted(_files() - session.config.stash[_BEFORE])
+    if left and not hasattr(
+        session.config, "workerinput"
+    ):  # said once, where several processes run the tests
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        for path in left:
+            reporter.write_line(f"left behind in the repository: {path}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

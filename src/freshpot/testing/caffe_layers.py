@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import h5py
 import numpy as np
 
 from freshpot.errors import FreshpotError
-from freshpot.testing.recorded import read_cases
+from freshpot.testing.recorded import own_folder, read_cases
 
 #: two float32 sums in another order
 RTOL, ATOL = 1e-4, 1e-5
@@ -67,19 +66,16 @@ def _working_in(folder: Path) -> Iterator[None]:
 
     Layers write here, not beside the recorded data.
     """
-    before, path, strict = os.getcwd(), list(sys.path), os.environ.get("FRESHPOT_STRICT_DEVICE")
+    path, strict = list(sys.path), os.environ.get("FRESHPOT_STRICT_DEVICE")
     os.environ["FRESHPOT_STRICT_DEVICE"] = (
         "1"  # recorded with a build without CUDA, which refuses to stand in
     )
-    work = tempfile.TemporaryDirectory()
-    os.symlink(folder / "aux", Path(work.name) / "aux")
-    os.chdir(work.name)
     sys.path.insert(0, str(folder / "aux"))
     try:
-        yield
+        with own_folder() as work:
+            os.symlink(folder / "aux", work / "aux")
+            yield
     finally:
-        os.chdir(before)
-        work.cleanup()
         sys.path[:] = path
         os.environ.pop("FRESHPOT_STRICT_DEVICE")
         if strict is not None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from google.protobuf import text_format
 
 from freshpot.errors import FreshpotError
 from freshpot.testing.caffe_layers import ATOL, RTOL, differs
+from freshpot.testing.recorded import own_folder
 
 GROUPS = ("netspec", "pycaffe", "io")
 
@@ -93,17 +92,15 @@ def _working_with(files: dict[str, str]) -> Iterator[None]:
     """
     import caffe
 
-    before, path, patched = os.getcwd(), list(sys.path), dict(vars(caffe.io))
+    path, patched = list(sys.path), dict(vars(caffe.io))
     later = {name: vars(caffe).pop(name) for name in _LATER if name in vars(caffe)}
-    with tempfile.TemporaryDirectory() as folder:
+    with own_folder() as folder:
         for name, text in files.items():
-            Path(folder, name).write_text(text, encoding="utf-8")
-        os.chdir(folder)
-        sys.path.insert(0, folder)
+            (folder / name).write_text(text, encoding="utf-8")
+        sys.path.insert(0, str(folder))
         try:
             yield
         finally:
-            os.chdir(before)
             sys.path[:] = path
             vars(caffe.io).update(patched)
             vars(caffe).update(later)

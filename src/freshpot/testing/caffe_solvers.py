@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from freshpot.errors import FreshpotError
-from freshpot.testing.recorded import Arrays, with_arrays
+from freshpot.testing.recorded import Arrays, own_folder, with_arrays
 
 GROUPS = ("lr_policies", "solver_files", "trajectories")
 
@@ -71,20 +69,14 @@ def run_case(case: SolverCase) -> str | None:
 @contextlib.contextmanager
 def _working_for(case: SolverCase) -> Iterator[None]:
     """A new folder with the net, the solver and the small database, as working folder."""
-    before = os.getcwd()
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+    with own_folder() as place:
         (place / "train.prototxt").write_text(case.spec["net"], encoding="utf-8")
         (place / "solver.prototxt").write_text(case.spec["solver"], encoding="utf-8")
         (place / "mnist_200_lmdb").mkdir()
         data = (case.folder / "files/mnist_200_lmdb/data.mdb").read_bytes()
         (place / "mnist_200_lmdb/data.mdb").write_bytes(data)
         (place / "snapdir").mkdir()
-        os.chdir(place)
-        try:
-            yield
-        finally:
-            os.chdir(before)
+        yield
 
 
 def _make(case: SolverCase) -> Any:

@@ -1,18 +1,34 @@
 """Recorded cases as they lie on disk: `<name>.json` says what they are, `<name>.npz` holds their arrays.
 
-Owned here: putting the two together. Who calls it: the readers of each kind of case beside this file.
+Owned here: putting the two together, and the folder in which a case runs. Who calls it: the readers of each kind of
+case beside this file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[Path]:
+    """A new, empty folder as the working folder: cases write files (stores, databases, snapshots)."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as name:
+        os.chdir(name)
+        try:
+            yield Path(name)
+        finally:
+            os.chdir(before)
 
 
 def read_cases(path: Path) -> list[tuple[dict[str, Any], Arrays]]:

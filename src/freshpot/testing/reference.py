@@ -19,7 +19,7 @@ from freshpot.engine import Workspace
 from freshpot.errors import FreshpotError
 from freshpot.net import Device, Net, Op
 from freshpot.ops.io.stats import PROCESS
-from freshpot.testing.recorded import read_cases
+from freshpot.testing.recorded import own_folder, read_cases
 
 
 @dataclass(slots=True)
@@ -114,7 +114,12 @@ _ARG_READERS: dict[str, Any] = {
 
 
 def run_case(case: Case) -> str | None:
-    """Run a case on our engine. None if it passes, else what is wrong, in a line."""
+    """Run a case on our engine, in a folder of its own. None if it passes, else what is wrong, in a line."""
+    with own_folder():
+        return _judge(case)
+
+
+def _judge(case: Case) -> str | None:
     spec = case.spec
     if spec.get("raises"):
         return _must_raise(case)

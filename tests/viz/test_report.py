@@ -15,6 +15,7 @@ from freshpot.errors import DataError
 from freshpot.viz.charts import Curve, bar_chart, confusion_chart, curve_chart, smooth
 from freshpot.viz.graph import Operator, net_graph
 from freshpot.viz.report import ReportData, confusion, format_report, worst_mistakes, write_report
+from freshpot.viz.report_style import STYLE
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 2, 2, 1])
@@ -92,6 +93,52 @@ def test_a_full_report_has_everything_and_needs_nothing(tmp_path: Path) -> None:
     assert "2 of 5 test images were answered wrongly (40.00%)." in page
     assert "prefers-color-scheme:dark" in page
     assert "SYNTHETIC" not in page
+
+
+def test_who_cannot_see_the_pictures_hears_what_is_in_them() -> None:
+    page = format_report(full())
+    pictures = re.findall(r'<img [^>]*alt="([^"]*)"', page)
+    assert len(pictures) == page.count("<img ")
+    assert "the digit that the net was shown" in pictures
+    assert "a training image: 3" in pictures
+    assert "Filters conv1_w: 20 × 1 × 5 × 5 weights" in pictures
+    assert "Feature maps conv1: 20 × 24 × 24 values for one digit" in pictures
+    assert pictures.count("a 1; the net says 4") == 1
+    assert pictures.count("a 2 that the net takes for a 3") == 1
+    titles = re.findall(r"<title>([^<]*)</title>", page)[1:]  # of the charts
+    assert re.fullmatch(r"training loss: from 1(\.\d+)? to 0\.\d+", titles[0])
+    assert titles[1] == "training accuracy: from 10.0% to 99.0%; test accuracy: from 90.0% to 95.0%"
+    assert titles[2].startswith("probabilities: 0 64.0%, 1 4.0%")
+    assert titles[3] == "confusion matrix: 3 of 5 right; most often 1 is taken for 4 (1 times)"
+    assert 'tabindex="0" role="region" aria-label="graph of the net"' in page
+
+
+def test_answers_are_shown_beside_the_first_test_images() -> None:
+    page = format_report(full())
+    assert "The first 5 test images, and what the net says of them" in page
+    assert "<figcaption><b>2</b></figcaption>" in page
+    assert '<figcaption><b class="no">4</b>, is 1</figcaption>' in page
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [("ink", "card"), ("muted", "card"), ("muted", "page"), ("on-fill", "accent"), ("bad", "card"),
+     ("accent2", "page"), ("warn-ink", "warn")],
+)  # fmt: skip
+def test_words_stand_out(theme: int, ink: str, paper: str) -> None:
+    """A contrast of 4.5 to 1 or more, in the light theme and in the dark one."""
+    rules = STYLE.split("prefers-color-scheme:dark")[theme]
+    colours = {name: value if len(value) == 7 else "#" + "".join(c * 2 for c in value[1:])
+               for name, value in re.findall(r"--([\w-]+):(#\w+)", rules)}  # fmt: skip
+    light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_synthetic_data_are_called_so() -> None:
@@ -180,6 +227,9 @@ def test_chart_ticks_are_round() -> None:
     assert texts[:4] == ["0", "1", "2", "3"]
     texts = [t.text for t in ET.fromstring(CHARTS["log"]()).iter("{http://www.w3.org/2000/svg}text")]
     assert texts[:5] == ["0.001", "0.01", "0.1", "1", "10"]
+    few = curve_chart([Curve("loss", np.array([2.4, 0.11]))], log=True)
+    texts = [t.text for t in ET.fromstring(few).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[:6] == ["0.1", "0.2", "0.5", "1", "2", "5"]
 
 
 def test_smooth() -> None:

@@ -22,7 +22,7 @@ _WIDE, _HIGH = 560, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 14, 40
 _MOST_POINTS = 600
 INK, MUTED, RULE = "var(--ink,#1f2328)", "var(--muted,#656d76)", "var(--rule,#e3e6ea)"
-ACCENTS = ("var(--accent,#0f9d58)", "var(--accent2,#3367d6)", "var(--accent3,#d9730d)")
+ACCENTS = ("var(--accent,#0b8049)", "var(--accent2,#3367d6)", "var(--accent3,#d9730d)")
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,21 @@ def curve_chart(
     if not any(len(x) for x, _ in places):
         raise DataError("there is no finite value to draw a curve of")
     scale = _Scale(places, log, percent)
-    parts = [_svg_open(_WIDE, _HIGH, ", ".join(curve.name for curve in curves)), scale.axes(x_label)]
+    told = [_told(curve.name, y, percent) for curve, (_, y) in zip(curves, places, strict=True)]
+    parts = [_svg_open(_WIDE, _HIGH, "; ".join(told)), scale.axes(x_label)]
     for i, (curve, (x, y)) in enumerate(zip(curves, places, strict=True)):
         if len(x):
             parts.append(_curve(curve, x, y, scale, ACCENTS[i % len(ACCENTS)]))
     parts.append(_legend(curves) if len(curves) > 1 else "")
     return "".join([*parts, "</svg>"])
+
+
+def _told(name: str, y: NDArray[Any], percent: bool) -> str:
+    """A curve in words, for who cannot see it."""
+    if not len(y):
+        return f"{name}: none"
+    first, last = (f"{value:.1%}" if percent else f"{value:.4g}" for value in (y[0], y[-1]))
+    return f"{name}: {last}" if len(y) == 1 else f"{name}: from {first} to {last}"
 
 
 class _Scale:
@@ -122,7 +131,7 @@ class _Scale:
         for tick in _ticks(self.x_low, self.x_high):
             if self.x_low <= tick <= self.x_high:
                 parts.append(_label(self.x(tick), _HIGH - _BOTTOM + 18, f"{tick:g}", "middle"))
-        parts.append(_label((_LEFT + _WIDE - _RIGHT) / 2, _HIGH - 6, x_label, "middle"))
+        parts.append(_label(_WIDE - _RIGHT, _HIGH - 6, x_label, "end"))
         return "".join(parts)
 
 
@@ -137,9 +146,16 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _log_ticks(values: NDArray[np.float64]) -> list[float]:
-    first, last = math.floor(math.log10(values.min())), math.ceil(math.log10(values.max()))
+    """Powers of ten, with 2 and 5 times them where they are few, from below the values to above them."""
+    low, high = float(values.min()), float(values.max())
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
-    return [10.0**power for power in range(first, last + 1, max((last - first) // 5, 1))]
+    every = max((last - first) // 5, 1)
+    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    ticks = [step * 10.0**power for power in range(first, last + every, every) for step in steps]
+    below = max((tick for tick in ticks if tick <= low), default=ticks[0])
+    above = min((tick for tick in ticks if tick >= high), default=ticks[-1])
+    return [tick for tick in ticks if below <= tick <= above]
 
 
 def _curve(curve: Curve, x: NDArray[Any], y: NDArray[Any], scale: _Scale, colour: str) -> str:
@@ -167,13 +183,11 @@ def _path(
 
 
 def _legend(curves: Sequence[Curve]) -> str:
-    parts, at = [], float(_LEFT + 12)
+    parts, at = [], float(_LEFT)
     for i, curve in enumerate(curves):
         colour = ACCENTS[i % len(ACCENTS)]
-        parts.append(
-            f'<rect x="{at:.0f}" y="{_HIGH - _BOTTOM - 20}" width="14" height="4" rx="2" fill="{colour}"/>'
-        )
-        parts.append(_label(at + 20, _HIGH - _BOTTOM - 13, curve.name, "start"))
+        parts.append(f'<rect x="{at:.0f}" y="{_HIGH - 12}" width="14" height="4" rx="2" fill="{colour}"/>')
+        parts.append(_label(at + 20, _HIGH - 6, curve.name, "start"))
         at += 34 + 7.2 * len(curve.name)
     return "".join(parts)
 
@@ -182,7 +196,8 @@ def bar_chart(shares: Sequence[float], names: Sequence[str], *, highlight: int |
     """Horizontal bars of shares (0 to 1), such as a softmax; ``highlight`` is the bar in the accent colour."""
     row, left, wide = 26, 34, 560
     high = row * len(shares) + 8
-    parts = [_svg_open(wide, high, "probabilities")]
+    told = ", ".join(f"{name} {share * 100:.1f}%" for share, name in zip(shares, names, strict=True))
+    parts = [_svg_open(wide, high, f"probabilities: {told}")]
     for i, (share, name) in enumerate(zip(shares, names, strict=True)):
         y = 4 + i * row
         length = max(float(share), 0.0) * (wide - left - 70)
@@ -207,7 +222,8 @@ def confusion_chart(counts: NDArray[Any], names: Sequence[str] | None = None) ->
     names = names or [str(i) for i in range(len(counts))]
     cell, left, top = 46, 44, 34
     side = cell * len(counts)
-    parts = [_svg_open(left + side + 6, top + side + 26, "confusion matrix")]
+    told = f"confusion matrix: {np.trace(counts)} of {counts.sum()} right"
+    parts = [_svg_open(left + side + 6, top + side + 6, told + _most_often(counts, names))]
     parts.append(_label(left + side / 2, 12, "the net says", "middle"))
     parts.append(
         f'<g transform="translate(12 {top + side / 2}) rotate(-90)">{_label(0, 0, "the label says", "middle")}</g>'
@@ -222,6 +238,13 @@ def confusion_chart(counts: NDArray[Any], names: Sequence[str] | None = None) ->
     return "".join([*parts, "</svg>"])
 
 
+def _most_often(counts: NDArray[Any], names: Sequence[str]) -> str:
+    """The most frequent mistake in words."""
+    wrong = counts - np.diag(np.diag(counts))
+    i, j = divmod(int(wrong.argmax()), len(counts))
+    return f"; most often {names[i]} is taken for {names[j]} ({wrong[i, j]} times)" if wrong[i, j] else ""
+
+
 def _cell(x: float, y: float, size: int, count: int, share: float, right: bool) -> str:
     colour = ACCENTS[0] if right else "var(--bad,#cf222e)"
     # Mistakes are rare: their shade grows with the root of their share, or nothing would be seen.
@@ -230,7 +253,7 @@ def _cell(x: float, y: float, size: int, count: int, share: float, right: bool) 
     shade = f'{frame} fill="{RULE}" fill-opacity=".45"/>'
     if count:
         shade += f'{frame} fill="{colour}" fill-opacity="{strength:.3f}"/>'
-    ink = "#fff" if strength > 0.5 else INK
+    ink = "var(--on-fill,#fff)" if strength > 0.5 else INK
     text = _label(x + size / 2, y + size / 2 + 4.5, str(count), "middle", ink) if count else ""
     return shade + text
 

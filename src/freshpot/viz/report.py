@@ -28,6 +28,9 @@ __all__ = ["ReportData", "confusion", "format_report", "worst_mistakes", "write_
 Array = NDArray[Any]
 MOST_SAMPLES = 60
 MOST_MISTAKES = 20
+MOST_ANSWERS = 20
+FILTER_SCALE = 6  # pixels a weight, so that the gaps between filters stay narrow
+PICTURE_WIDTH = 680
 
 
 @dataclass
@@ -112,11 +115,13 @@ def format_report(data: ReportData) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<title>{escape(data.title)}</title><style>{STYLE}</style></head><body><main>",
-        f"<header><h1>{escape(data.title)}</h1><p>{escape(data.subtitle)}</p><nav>{''.join(links)}</nav></header>",
+        f"<header><h1>{escape(data.title)}</h1><p>{escape(data.subtitle)}</p>",
+        f'<nav aria-label="sections of this page">{"".join(links)}</nav></header>',
         f'<div class="warn">{warning}</div>' if data.synthetic else "",
         f'<div class="tiles">{tiles}</div>' if tiles else "",
         *sections,
-        f"<footer>{escape(data.footer)}</footer></main></body></html>\n",
+        f"<footer>{escape(data.footer)}</footer>" if data.footer else "",
+        "</main></body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -167,7 +172,10 @@ def _samples(data: ReportData) -> str:
         raise DataError(f"{len(data.samples)} samples with {len(labels)} labels")
     shown = data.samples[:MOST_SAMPLES]
     captions = ["" if labels is None else data.class_names[int(labels[i])] for i in range(len(shown))]
-    figures = [_figure(image, escape(caption)) for image, caption in zip(shown, captions, strict=True)]
+    figures = [
+        _figure(image, f"a training image: {caption}", escape(caption))
+        for image, caption in zip(shown, captions, strict=True)
+    ]
     what = "synthetic digits" if data.synthetic else "training images"
     return f'<p class="note">The first {what}, with their labels.</p><div class="digits">{"".join(figures)}</div>'
 
@@ -176,11 +184,12 @@ def _filters(data: ReportData) -> str:
     parts = []
     if data.filters is not None:
         name, weights = data.filters
-        columns = min(len(weights), 10)
-        parts.append(_picture(f"Filters {name}", filter_grid(weights, columns=columns), 34 * columns * 2))
+        large = weights.repeat(FILTER_SCALE, -2).repeat(FILTER_SCALE, -1)
+        grid = filter_grid(large, columns=10, gap=FILTER_SCALE // 2)
+        parts.append(_picture(f"Filters {name}", f"{_sizes(weights)} weights", grid))
     for name, maps in data.features:
-        columns = min(len(maps), 10)
-        parts.append(_picture(f"Feature maps {name}", feature_grid(maps, columns=columns), 680))
+        grid = feature_grid(maps, columns=10)
+        parts.append(_picture(f"Feature maps {name}", f"{_sizes(maps)} values for one digit", grid))
     if not parts:
         return ""
     note = (
@@ -199,9 +208,27 @@ def _answer(data: ReportData) -> str:
     words += (
         f"; the label says {data.class_names[data.digit_label]}." if data.digit_label is not None else "."
     )
-    image = "" if data.digit is None else _image(data.digit, "the digit")
+    image = "" if data.digit is None else _image(data.digit, "the digit that the net was shown")
     chart = bar_chart(softmax.tolist(), data.class_names[: len(softmax)], highlight=answer)
-    return f'<p class="note">{escape(words)}</p><div class="one">{image}<div>{chart}</div></div>'
+    return (
+        f'<p class="note">{escape(words)}</p><div class="one">{image}<div>{chart}</div></div>{_answers(data)}'
+    )
+
+
+def _answers(data: ReportData) -> str:
+    """The first test images with what the net says of them; where it is wrong, the label, too."""
+    if data.test_images is None or data.test_softmax is None or data.test_labels is None:
+        return ""
+    answers = np.asarray(data.test_softmax).argmax(1)
+    figures = []
+    for image, label, answer in zip(data.test_images[:MOST_ANSWERS], data.test_labels, answers, strict=False):
+        said, truth = data.class_names[int(answer)], data.class_names[int(label)]
+        words = f"a {truth}; the net says {said}"
+        right = f"<b>{escape(said)}</b>"
+        wrong = f'<b class="no">{escape(said)}</b>, is {escape(truth)}'
+        figures.append(_figure(image, words, right if answer == label else wrong))
+    head = f"<h3>The first {len(figures)} test images, and what the net says of them</h3>"
+    return f'<div class="more">{head}<div class="digits large">{"".join(figures)}</div></div>'
 
 
 def _mistakes(data: ReportData) -> str:
@@ -228,7 +255,8 @@ def _worst(data: ReportData, labels: Array, softmax: Array) -> str:
         caption = (
             f'<b>{escape(truth)}</b> → <b class="no">{escape(answer)}</b> {mistake.probability * 100:.0f}%'
         )
-        figures.append(_figure(data.test_images[mistake.place], caption))
+        words = f"a {truth} that the net takes for a {answer}"
+        figures.append(_figure(data.test_images[mistake.place], words, caption))
     if not figures:
         return "<div><h3>Worst mistakes</h3><p>None.</p></div>"
     head = "<h3>Worst mistakes: the label → the net's answer, and how sure it was</h3>"
@@ -239,12 +267,15 @@ def _graph(data: ReportData) -> str:
     if data.graph is None:
         return ""
     note = "Green boxes are operators, the others are blobs. Scroll to see all of it."
-    return f'<p class="note">{note}</p><div class="scroll">{render_own(data.graph, "svg").decode()}</div>'
+    picture = render_own(data.graph, "svg").decode()
+    region = '<div class="scroll" tabindex="0" role="region" aria-label="graph of the net">'  # scrolls by keys, too
+    return f'<p class="note">{note}</p>{region}{picture}</div>'
 
 
 def _numbers(data: ReportData) -> str:
     rows = "".join(
-        f"<tr><th>{escape(what)}</th><td>{escape(value)}</td></tr>" for what, value in data.numbers
+        f'<tr><th scope="row">{escape(what)}</th><td>{escape(value)}</td></tr>'
+        for what, value in data.numbers
     )
     return f"<table>{rows}</table>" if rows else ""
 
@@ -265,10 +296,16 @@ def _image(pixels: Array, words: str) -> str:
     return f'<img class="pixels" alt="{escape(words)}" src="{data_uri(picture)}">'
 
 
-def _figure(pixels: Array, caption: str) -> str:
-    return f"<figure>{_image(pixels, 'a digit')}{caption}</figure>"
+def _figure(pixels: Array, words: str, caption: str) -> str:
+    """A picture with a caption (HTML); ``words`` (text) for who cannot see it."""
+    return f"<figure>{_image(pixels, words)}<figcaption>{caption}</figcaption></figure>"
 
 
-def _picture(title: str, pixels: Pixels, width: int) -> str:
-    image = f'<img class="pixels" style="width:{width}px" alt="{escape(title)}" src="{data_uri(pixels)}">'
+def _sizes(values: Array) -> str:
+    return " × ".join(map(str, np.shape(values)))
+
+
+def _picture(title: str, words: str, pixels: Pixels) -> str:
+    alt = escape(f"{title}: {words}")
+    image = f'<img class="pixels" style="width:{PICTURE_WIDTH}px" alt="{alt}" src="{data_uri(pixels)}">'
     return f"<div><h3>{escape(title)}</h3>{image}</div>"

@@ -5,10 +5,10 @@ __all__ = ["STYLE"]
 STYLE = """
 :root{color-scheme:light dark;
 --page:#f6f7f9;--card:#fff;--ink:#1b1f24;--muted:#68717c;--rule:#e4e7eb;
---accent:#0f9d58;--accent2:#3367d6;--accent3:#d9730d;--bad:#d1342f;--warn:#fff4d6;--warn-ink:#6b4e00}
+--accent:#0b8049;--accent2:#3367d6;--accent3:#d9730d;--bad:#c92f2a;--on-fill:#fff;--warn:#fff4d6;--warn-ink:#6b4e00}
 @media (prefers-color-scheme:dark){:root{
 --page:#0f1216;--card:#181c22;--ink:#e6e9ed;--muted:#98a2ad;--rule:#2b323b;
---accent:#34c77b;--accent2:#7aa2ff;--accent3:#f0a35e;--bad:#ff6b63;--warn:#3a2f10;--warn-ink:#f3d98b}}
+--accent:#34c77b;--accent2:#7aa2ff;--accent3:#f0a35e;--bad:#ff6b63;--on-fill:#06150d;--warn:#3a2f10;--warn-ink:#f3d98b}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -35,6 +35,7 @@ img.pixels{image-rendering:pixelated;display:block;max-width:100%;height:auto;bo
 .digits img{width:100%;margin-bottom:3px}
 .digits.large{grid-template-columns:repeat(auto-fill,minmax(76px,1fr))}
 .digits b{color:var(--ink)}.digits .no{color:var(--bad)}
+.more{margin-top:26px}
 .one{display:flex;flex-wrap:wrap;gap:30px;align-items:center}.one>img{width:210px}.one>div{flex:1 1 320px}
 .scroll{overflow:auto;max-height:78vh;border:1px solid var(--rule);border-radius:12px;padding:8px}
 .scroll svg{display:block;margin:0 auto}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from freshpot.native import batch, call, conv, pool
+from freshpot.native import batch, call, conv, dense, pool, turn
 from freshpot.native.machine import lanes
 from freshpot.ops._window import batch_last, empty_alike, empty_batch_last, is_batch_last
 
@@ -46,6 +46,7 @@ POOLINGS = {
 MAKERS = (
     *(conv.forward, conv.data, conv.weights),
     *(pool.forward, pool.backward, pool.forward_with_index, pool.backward_by_index),
+    *(dense.weights, turn.turn),
 )
 
 
@@ -54,9 +55,10 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     """A vector's size: code for smaller vectors than the machine's runs on it too."""
     if request.param > lanes():
         pytest.skip(f"this machine's vectors have {lanes()} numbers")
-    for module in (batch, call, conv, pool):
+    for module in (batch, call, conv, dense, pool, turn):
         monkeypatch.setattr(module, "lanes", lambda: request.param)
-    monkeypatch.setattr(conv, "registers", lambda: 16 if request.param == 8 else 32)
+    for module in (conv, dense):
+        monkeypatch.setattr(module, "registers", lambda: 16 if request.param == 8 else 32)
     for maker in MAKERS:
         maker.cache_clear()
     return int(request.param)
@@ -141,6 +143,27 @@ def test_pooling_gives_every_tie_the_gradient_and_keeps_nan(width: int) -> None:
     pool.backward(shape)(X, Y, batch_last(torch.ones(16, 1, 1, 1)), dX)
     assert torch.equal(dX[0, 0], torch.ones(2, 2))
     assert torch.equal(dX[1, 0], torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "row", "column"), [(16, 16, 16, 16), (17, 37, 40, 19), (150, 20, 20, 160)]
+)
+def test_turning(rows: int, columns: int, row: int, column: int, width: int) -> None:
+    A, B = torch.randn(rows, row), torch.full((columns, column), 7.0)
+    turn.turn(rows, columns, row, column)(A, B)
+    assert torch.equal(B[:, :rows], A[:, :columns].t())
+    assert bool((B[:, rows:] == 7).all())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("M", "K", "N"), [(64, 800, 500), (16, 80, 16), (19, 97, 23), (7, 83, 1)])
+def test_gradient_of_dense_weights(
+    M: int, K: int, N: int, threads: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    X, dY, dW = torch.randn(M, K), torch.randn(M, N), torch.empty(N, K)
+    dense.weights(M, K, N)(X, dY, dW)
+    close(dW, dY.double().t() @ X.double())
 
 
 def test_layout() -> None:

@@ -10,8 +10,9 @@ import torch
 from freshpot.engine import Workspace
 from freshpot.native.machine import lanes
 from freshpot.net import Net, Op
-from freshpot.ops import _tune
 from freshpot.ops._window import is_batch_last
+from freshpot.ops.convolution import conv
+from freshpot.ops.linear import _batch_last as linear
 
 needs_native = pytest.mark.skipif(not lanes(), reason="no machine code on this processor, or no llvmlite")
 #: images that fill vectors, some that do not, and so many that pixels lie apart
@@ -56,12 +57,15 @@ def ops(conv: dict[str, Any], pool: dict[str, Any], caffe: bool) -> list[Op]:
 
 
 def run(
-    net: list[Op], group: int, monkeypatch: pytest.MonkeyPatch, native: bool, images: int = 32
+    net: list[Op],
+    group: int,
+    monkeypatch: pytest.MonkeyPatch,
+    native: bool,
+    images: int = 32,
+    outputs: int = 7,
 ) -> Workspace:
-    monkeypatch.setattr(_tune, "choose", lambda job, ways: "native" if native else "aten")
-    from freshpot.ops.convolution import conv
-
-    monkeypatch.setattr(conv, "choose", _tune.choose)
+    for module in (conv, linear):
+        monkeypatch.setattr(module, "choose", lambda job, ways: next(iter(ways)) if native else "aten")
     torch.manual_seed(0)
     ws = Workspace()
     C, K = 4, 24
@@ -69,11 +73,11 @@ def run(
         "x": (images, C, 21, 19),
         "w": (K, C // group, net[0].args["kernel"], net[0].args["kernel"]),
         "b": (K,),
-        "fb": (7,),
+        "fb": (outputs,),
     }.items():
         ws.feed(name, torch.randn(shape))
     ws.run_once(Net("front", net[:2]))
-    ws.feed("fw", torch.randn(7, ws.get("p")[0].numel()))
+    ws.feed("fw", torch.randn(outputs, ws.get("p")[0].numel()))
     ws.run_once(Net("n", net))
     return ws
 
@@ -111,6 +115,33 @@ def test_runs_in_memory_of_the_plan_give_the_same(
     ws.run_once(Net("once", net))
     for name in names:
         assert torch.equal(found[name], ws.get(name)), name
+
+
+#: outputs of a fully connected layer: more and less than a vector's, and none that a block divides
+@needs_native
+@images
+@pytest.mark.parametrize("outputs", [37, 48, 7])
+def test_fully_connected(images: int, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = ops(*NETS["LeNet's"], False)
+    ws = run(net, 1, monkeypatch, True, images, outputs)
+    assert is_batch_last(ws.get("p"))
+    assert is_batch_last(ws.get("dp"))
+    ws.feed("df", torch.randn(images, outputs))
+    layer = Net("layer", [net[2], net[4]])
+    ws.run_once(layer)
+    found = {name: ws.get(name).clone() for name in ("f", "dfw", "dfb", "dp")}
+    x, w, b = (ws.get(name).double().requires_grad_() for name in ("p", "fw", "fb"))
+    f = torch.nn.functional.linear(x.flatten(1), w, b)
+    f.backward(ws.get("df").double())
+    for name, wanted in (("f", f.detach()), ("dfw", w.grad), ("dfb", b.grad), ("dp", x.grad)):
+        assert wanted is not None
+        torch.testing.assert_close(
+            found[name].double(), wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max())
+        )
+    plan = ws.create_net(layer)
+    plan.run(6)
+    for name, value in found.items():
+        assert torch.equal(ws.get(name), value), name
 
 
 def test_without_machine_code_aten_does_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -335,6 +335,23 @@ class Kernel:
                 found.append(self._builder.extract_element(whole[0], ir.Constant(_I32, i)))
         return found
 
+    def turned(self, vectors: Sequence[Value]) -> list[Value]:
+        """As many vectors as one has lanes, seen as a matrix, transposed."""
+        rows, distance = list(vectors), 1
+        while distance < self.lanes:
+            for i in range(self.lanes):
+                if i & distance == 0:
+                    rows[i], rows[i + distance] = self._exchanged(rows[i], rows[i + distance], distance)
+            distance *= 2
+        return rows
+
+    def _exchanged(self, a: Value, b: Value, distance: int) -> tuple[Value, Value]:
+        """a with lanes of b where the number has this bit, moved up; b with those of a where it has not, moved down."""
+        kind, lanes = ir.VectorType(_I32, self.lanes), range(self.lanes)
+        low = ir.Constant(kind, [self.lanes + i - distance if i & distance else i for i in lanes])
+        high = ir.Constant(kind, [self.lanes + i if i & distance else i + distance for i in lanes])
+        return self._builder.shuffle_vector(a, b, low), self._builder.shuffle_vector(a, b, high)
+
     def _halved(self, a: Value, b: Value) -> Value:
         """Sums of neighbouring lanes: those of a, then those of b."""
         b_ = self._builder

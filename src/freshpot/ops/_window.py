@@ -7,16 +7,20 @@ legacy padding is described in caffe2_legacy.proto.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.functional import pad as pad_tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.native.batch import pitch
+from freshpot.native.machine import lanes
 from freshpot.net.schema import Arg
 from freshpot.ops._operator import Operator
 
@@ -259,7 +263,30 @@ def is_batch_last(X: Tensor) -> bool:
 
 def batch_last(X: Tensor) -> Tensor:
     """X (N, C, H, W) with its memory along the images of the batch; X itself if it is so already."""
-    return X if is_batch_last(X) else empty_batch_last(*X.shape, dtype=X.dtype).copy_(X)
+    if is_batch_last(X):
+        return X
+    made = empty_batch_last(*X.shape, dtype=X.dtype)
+    into_batch_last(X, made)()
+    return made
+
+
+def into_batch_last(X: Tensor, memory: Tensor) -> Callable[[], Any]:
+    """The call that fills memory along the batch with X, which has its shape, for many times."""
+    N = X.shape[0]
+    K = X[0].numel() if N else 0
+    width = lanes()
+    if (
+        not width
+        or min(N, K) < width
+        or not (X.is_contiguous() and X.is_cpu and X.dtype is memory.dtype is torch.float32)
+        or type(X) not in (Tensor, Parameter)
+        or torch.compiler.is_compiling()
+        or torch.is_grad_enabled()
+    ):
+        return functools.partial(memory.copy_, X)
+    from freshpot.native.turn import turn
+
+    return turn(N, K, K, pitch(N)).bind(X, memory)
 
 
 def empty_batch_last(N: int, C: int, H: int, W: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import Parameter
 
 from freshpot.native.machine import lanes
 from freshpot.ops._operator import Call, call
-from freshpot.ops._window import batch_last, empty_batch_last, is_batch_last
+from freshpot.ops._window import batch_last, empty_batch_last, into_batch_last, is_batch_last
 
 if TYPE_CHECKING:
     from freshpot.native.conv import Shape
@@ -121,7 +121,7 @@ def _turned(X: Tensor) -> tuple[Tensor, list[Call]]:
     if is_batch_last(X):
         return X, []
     memory = empty_batch_last(*X.shape)
-    return memory, [call(memory.copy_, X)]
+    return memory, [call(into_batch_last(X, memory))]
 
 
 # ---- padding: the weights' gradient wants it in memory --------------------------------------------

@@ -12,6 +12,7 @@ from torch.nn.functional import linear
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._memory import arrays, contiguous, plain_arrays, small_product
 from freshpot.ops._operator import Call, Operator, call, gradient
+from freshpot.ops.linear import _batch_last
 from freshpot.ops.linear._layout import matrices_of, product_call, product_in_layout_of
 
 
@@ -68,6 +69,8 @@ class FC(Operator):
             with np.errstate(all="ignore"):
                 y = np.dot(x, w.T)
                 Y = torch.from_numpy(np.add(y, bias, y))
+        elif b.is_contiguous() and _batch_last.fits(X, W):
+            Y = _batch_last.forward(X, W, b)
         else:
             Y = linear(rows, W, b) if plain else torch.addmm(b, rows, W.t())
         return Y if plain else Y.view(*X.shape[: self._axis(self.axis, X.dim())], W.shape[0])
@@ -84,6 +87,8 @@ class FC(Operator):
         if small_product(X, W) and (small := arrays(X, W, b, Y)):
             x, w, bias, y = small
             return [call(np.dot, x, w.T, y), call(np.add, y, bias, y)]
+        if _batch_last.fits(inputs[0], W):
+            return _batch_last.forward_calls(inputs[0], W, b, Y)
         return [call(torch.addmm, b, X, W.t(), out=Y)]
 
     def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
@@ -102,7 +107,14 @@ class FC(Operator):
             ones = np.ones(len(dy), np.float32)
             made = [call(np.dot, dy.T, x, dw), *(call(np.dot, ones, dy, out) for out in others[:1])]
             return [*made, *(call(np.dot, dy, w, out) for out in others[1:])]
-        made = [call(torch.mm, dY.t(), X, out=dW), *(call(torch.sum, dY, 0, out=out) for out in db)]
+        sums = [call(torch.sum, dY, 0, out=out) for out in db]
+        if _batch_last.fits(inputs[0], W):
+            made = [*_batch_last.weights_calls(inputs[0], W, dY, dW), *sums]
+            return [
+                *made,
+                *(c for out in outputs[2:] for c in _batch_last.data_calls(inputs[0], W, dY, out)),
+            ]
+        made = [call(torch.mm, dY.t(), X, out=dW), *sums]
         return [*made, *(product_call(dY, W, out) for out in dX)]
 
     @gradient("X W dY -> dW db dX", calls=_gradient_calls)
@@ -119,6 +131,10 @@ class FC(Operator):
                     made.append(np.dot(dy, w))
             dW, db, *dX = map(torch.from_numpy, made)
             return dW.view(W.shape), db, *(out.view(X.shape) for out in dX)
+        if _batch_last.fits(X, matrix):
+            dY = dY.contiguous()
+            dW, db = _batch_last.weights(X, matrix, dY).view(W.shape), dY.sum(0)
+            return (dW, db) if self.num_outputs < 3 else (dW, db, _batch_last.data(X, matrix, dY))
         dW = torch.mm(dY.t(), rows).view(W.shape)
         db = dY.sum(0)
         return (dW, db) if self.num_outputs < 3 else (dW, db, product_in_layout_of(X, dY, matrix))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import caffe
+from freshpot.engine.blocked import choice
+from freshpot.native import pace
+from freshpot.native.machine import lanes
 
 _NET = """
 name: "blocks"
@@ -37,9 +41,15 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 
 
-@pytest.fixture
-def nets(tmp_path: Path) -> tuple[caffe.Net, caffe.Net]:
-    """Two nets with the same parameters: one that joins operators, one that does not."""
+#: runs after which a net runs in blocks of channels
+RUNS = 12
+
+
+@pytest.fixture(params=["operators", "blocks"])
+def nets(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[caffe.Net, caffe.Net]:
+    """Two nets with the same parameters: one joins operators, or runs in blocks, one does not."""
     path = tmp_path / "net.prototxt"
     path.write_text(_NET)
     joined, single = (caffe.Net(str(path), caffe.TEST) for _ in range(2))
@@ -50,7 +60,21 @@ def nets(tmp_path: Path) -> tuple[caffe.Net, caffe.Net]:
                 blob.data[...] = rng.random(blob.data.shape) + 0.5
             single.params[name][k].data[...] = blob.data
     single.after_forward(lambda layer: None)  # somebody who looks between layers
+    if request.param == "blocks":
+        if not lanes():
+            pytest.skip("no machine code on this processor, or no llvmlite")
+        monkeypatch.setattr(pace, "is_time", lambda: True)
+        monkeypatch.setattr(choice, "choose", lambda job, ways: "blocks")
+        for _ in range(RUNS):
+            joined.forward(data=images(99))
+        assert plan_of(joined)._now._later is not None
     return joined, single
+
+
+def plan_of(net: caffe.Net) -> Any:
+    """The plan of its forward pass."""
+    forward = net._net._forwards[0, len(net.layers) - 1]
+    return forward._stretches[-1].plan
 
 
 def images(seed: int, batch: int = 2) -> np.ndarray:
@@ -185,3 +209,61 @@ def test_weights_that_a_solver_trains(tmp_path: Path) -> None:
         mine.data[...] = theirs.data
     fresh.blobs["x"].data[...] = x
     np.testing.assert_allclose(used.forward()["y"], fresh.forward()["y"], rtol=1e-5, atol=1e-6)
+
+
+def test_what_came_in_may_be_changed_before_blobs_are_looked_at(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    """Also through views that the user keeps, of which nobody is told."""
+    held = [(net.blobs["data"].data, net.params["conv2"][0].data, net.params["fc"][0].data) for net in nets]
+    for seed in range(3):
+        for net, views in zip(nets, held, strict=True):
+            net.forward(data=images(seed))
+            for view in views:
+                view *= -0.5
+        for name in ("relu2", "conv2", "left", "fc", "prob", "conv1", "sum"):
+            found, wanted = (net.blobs[name].data for net in nets)
+            np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+def test_views_that_are_kept_follow(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    held = [[net.blobs[name].data for name in ("conv1", "relu2", "both")] for net in nets]
+    for seed in range(4):
+        for net in nets:
+            net.forward(data=images(seed))
+        for found, wanted in zip(*held, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5)
+
+
+def test_an_array_that_was_read_is_not_written_to_after_a_copy(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    joined, _ = nets
+    joined.forward(data=images(0))
+    first = joined.blobs["sum"].data.copy()
+    joined.forward(data=images(1))
+    second = joined.blobs["sum"].data.copy()
+    joined.forward(data=images(0))
+    np.testing.assert_array_equal(joined.blobs["sum"].data, first)
+    assert not np.array_equal(first, second)
+
+
+def test_what_is_looked_at_again_is_made_at_each_run(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    plan = plan_of(nets[0]) if nets[0]._net._forwards else None
+    for seed in range(4):
+        for net in nets:
+            net.forward(data=images(seed))
+        for name in ("sum", "conv2"):
+            found, wanted = (net.blobs[name].data for net in nets)
+            np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5, err_msg=name)
+    if plan is not None:  # in blocks
+        made = {cell.name for _, cell in plan._now._net.made()}
+        assert {"sum", "conv2"} <= made
+        assert "conv1" not in made
+    same(*nets)
+
+
+def test_blobs_are_given_a_shape_of_their_own(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    """An inner blob that the user reshapes has its layer's shape again after a run."""
+    for net in nets:
+        net.forward(data=images(1))
+        net.blobs["conv2"].reshape(1, 1, 2, 3)
+        net.blobs["data"].reshape(3, 3, 8, 8)
+        net.forward(data=images(2, 3))
+    same(*nets)

@@ -6,6 +6,7 @@ Owned here: the pair of engine blobs behind one Caffe blob. Who calls it: layers
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -23,6 +24,22 @@ from freshpot.errors import FreshpotError, KernelError, MissingBlobError, ShapeE
 DIFF = "{}@diff"
 #: elements in a blob; the original counts them in a C int
 MOST_ELEMENTS = 2**31 - 1
+
+
+#: goes up when the shape of any net's blob was set to another one, or a blob became another's
+_numbers = itertools.count(1)
+_changes = 0
+
+
+def shape_changes() -> int:
+    """A number that stays as long as no blob's shape is set to another one, and no layer makes its operators again."""
+    return _changes
+
+
+def shapes_changed() -> None:
+    """Note that layers should look at the shapes of their bottoms again."""
+    global _changes
+    _changes = next(_numbers)
 
 
 @contextlib.contextmanager
@@ -110,6 +127,7 @@ class NetBlob:
             blobs_changed()
         if dims == self.dims:
             return
+        shapes_changed()
         for cell in (self.data_cell, self.diff_cell):
             if not cell.empty:
                 with memory_for(dims, self.name):
@@ -172,6 +190,7 @@ class NetBlob:
         """Let this blob's data be ``other``'s from now on (same memory), also under its name in the workspace."""
         if workspace.find(other.name) is not other.data_cell:  # it is another net's
             blobs_changed()
+        shapes_changed()
         self.data_cell = other.data_cell
         workspace.link(self.name, self.data_cell)
 
@@ -180,6 +199,7 @@ class NetBlob:
 
         The shapes may differ if the counts agree: then this blob is a view of the other's memory.
         """
+        shapes_changed()
         dims = self.dims
         if dims == other.dims:
             self.data_cell, self.diff_cell = other.data_cell, other.diff_cell

@@ -29,7 +29,7 @@ import torch
 
 from caffe._net import fillers
 from caffe._net.backward import reverse
-from caffe._net.blob import DIFF, NetBlob
+from caffe._net.blob import DIFF, NetBlob, shapes_changed
 from caffe._net.site import Site
 from freshpot.engine import Plan, Workspace, infer_shapes
 from freshpot.engine.kept import glance
@@ -357,6 +357,7 @@ class Layer:
         self._plan: Plan | None = None
         self._backward_plans: dict[tuple[bool, ...], Plan] = {}
         self.version += 1
+        shapes_changed()
 
     def _bound(self, ops: list[Op]) -> Plan:
         return Plan(Net(self.name, ops, device=self.site.option), self.workspace)

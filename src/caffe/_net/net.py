@@ -393,8 +393,9 @@ class CaffeNet:
         return Plan(Net(self.name, ops, device=self.site.option), self.workspace)
 
     def bound_for_inference(self, ops: list[Op], kept: Callable[[Cell], bool]) -> PredictionPlan:
-        """The same, where only the cells that are ``kept`` are looked at afterwards."""
-        return PredictionPlan(Net(self.name, ops, device=self.site.option), self.workspace, kept)
+        """The same, where only the cells that are ``kept`` are looked at afterwards, and inner ones seldom."""
+        net = Net(self.name, ops, device=self.site.option)
+        return PredictionPlan(net, self.workspace, kept, later=True)
 
     def _call(self, calls: list[Callback], i: int) -> None:
         """Call the user's functions."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from caffe._net import joining
-from caffe._net.blob import DIFF
+from caffe._net.blob import DIFF, NetBlob, shape_changes
 from caffe.proto import caffe_pb2
 from freshpot.engine import Plan
 from freshpot.engine.blob import Blob as Cell
@@ -22,6 +22,10 @@ from freshpot.net import Op
 if TYPE_CHECKING:
     from caffe._net.layer import Layer
     from caffe._net.net import CaffeNet
+
+
+#: types of layers whose tops' shapes depend on numbers: who reads them looks at each run
+_SHAPED_BY_DATA = ("Filter",)
 
 
 @dataclass(slots=True)
@@ -37,6 +41,10 @@ class Stretch:
     plan: Plan | PredictionPlan | None = None
     #: what the layers were like when the plan was made
     key: Any = None
+    #: blobs that its layers read and do not make
+    sources: list[NetBlob] = field(default_factory=list)
+    #: what shapes were like when the layers last looked at them
+    looked: Any = None
 
     def add(self, i: int, ops: list[Op]) -> None:
         """Append a layer's operators."""
@@ -71,6 +79,8 @@ class Forward:
             current.layers.append(i)
             if any(layer.loss_weights):  # the loss is read before a later layer may overwrite it
                 current = None
+        for stretch in self._stretches:
+            stretch.sources = _sources(net, stretch)
 
     def run(self) -> float:
         """Run; returns the loss."""
@@ -89,16 +99,9 @@ class Forward:
         layers = self._net.layers
         if stretch.is_host:
             return layers[stretch.layers[0]].forward()
-        self._follow(stretch)
         if stretch.plan is not None:
             stretch.plan.run()
         return layers[stretch.layers[-1]].loss()
-
-    def _follow(self, stretch: Stretch) -> None:
-        """Have the plan for the layers as they are."""
-        versions = [self._net.layers[i].version for i in stretch.layers]
-        if stretch.key != versions:
-            self._bind(stretch, versions)
 
     @property
     def is_one(self) -> bool:
@@ -128,7 +131,6 @@ class Forward:
                     self._run(stretch)
                     continue
                 self._reshape(stretch)
-                self._follow(stretch)
                 found.append(stretch)
             except NetError as error:
                 place_error(self._net, error, stretch)
@@ -136,13 +138,25 @@ class Forward:
         return found
 
     def _reshape(self, stretch: Stretch) -> None:
-        """Let layers follow their bottoms' shapes; here it is known which of them refuses."""
+        """Let layers follow their bottoms' shapes, and have the plan for them; here it is known which refuses."""
+        looked = (shape_changes(), *(blob.dims for blob in stretch.sources))
+        if looked == stretch.looked:
+            return
         for i in stretch.layers:
             try:
                 self._net.layers[i].reshape()
             except NetError as error:
                 self._net.at_layer(error, i)
                 raise
+        versions = [self._net.layers[i].version for i in stretch.layers]
+        if stretch.key != versions:
+            try:
+                self._bind(stretch, versions)
+            except NetError as error:
+                place_error(self._net, error, stretch)
+                raise
+        if not any(self._net.layers[i].type in _SHAPED_BY_DATA for i in stretch.layers):
+            stretch.looked = (shape_changes(), *looked[1:])
 
     def _bind(self, stretch: Stretch, versions: list[int]) -> None:
         numbers, stretch.layers, stretch.ops, stretch.owners = stretch.layers, [], [], []
@@ -256,6 +270,16 @@ class Backward:
     def _left_out(self, written: set[int]) -> list[Cell]:
         """Diffs of parameters that this pass adds to, or leaves alone: zero them first."""
         return [p.blob.diff_cell for p in self._net.learnable if id(p.blob.diff_cell) not in written]
+
+
+def _sources(net: CaffeNet, stretch: Stretch) -> list[NetBlob]:
+    """The blobs that a stretch's layers read and do not make."""
+    made: set[int] = set()
+    found: dict[int, NetBlob] = {}
+    for i in stretch.layers:
+        found |= {id(blob): blob for blob in net.layers[i].bottoms if id(blob) not in made}
+        made |= {id(blob) for blob in net.layers[i].tops}
+    return list(found.values())
 
 
 def _written(layer: Layer, ops: list[Op], first: set[int]) -> set[int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from freshpot.ops.exposure import note_views, same_memory
+from freshpot.ops.exposure import exposed, note_views, same_memory
 
 if TYPE_CHECKING:
     from freshpot.engine.mirror import Mirror
@@ -101,6 +101,11 @@ class Blob:
         del self.value
         self.__class__ = LazyBlob
 
+    def hold(self, deferred: Deferred) -> bool:
+        """Hold a value that is computed when somebody looks; False if the user holds the memory, which follows now."""
+        self.allow_deferred()
+        return self.hold(deferred)  # by now it is of another class
+
     def leave(self, kernel: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
         """Leave the value, which is like the first input, to be computed when somebody looks: what the kernel makes
         first of the inputs, which must not change until then."""
@@ -186,6 +191,11 @@ class LazyBlob(Blob):
     def allow_deferred(self) -> None:
         """It does already."""
 
+    def hold(self, deferred: Deferred) -> bool:
+        if self._memory is not deferred:
+            self.value = deferred
+        return True
+
 
 def view_of(memory: torch.Tensor, views: list[weakref.ref[np.ndarray]]) -> np.ndarray:
     """A numpy view of a CPU tensor. ``views`` tells later if the user keeps this one, or a part of it."""
@@ -234,6 +244,14 @@ class PinnedBlob(Blob):
 
     def allow_deferred(self) -> None:
         """Nothing to do: a pinned blob computes at once what it is given."""
+
+    def hold(self, deferred: Deferred) -> bool:
+        """A pinned blob whose views are all gone is pinned no more."""
+        if self.__class__ is not PinnedBlob or exposed(self._memory) or any(view() for view in self._views):
+            return False
+        self.__class__ = LazyBlob  # type: ignore[assignment]
+        self.value = deferred
+        return True
 
     def reshape(self, dims: tuple[int, ...]) -> None:
         if self._memory.numel() == math.prod(dims):

@@ -23,6 +23,7 @@ import torch
 
 from freshpot.engine.blob import EMPTY, Blob
 from freshpot.engine.blocked.choice import Blocked
+from freshpot.engine.blocked.later import Wanted
 from freshpot.engine.passes import optimize
 from freshpot.engine.passes.graph import Graph, Node, Value
 from freshpot.engine.plan import Plan
@@ -46,15 +47,18 @@ class PredictionPlan:
         net: the net.
         workspace: where its blobs are found or made.
         kept: which blobs are to hold their values after a run. The others may hold anything.
+        later: those that operators of the net read may be computed when somebody looks at them.
 
     Raises:
         As `Plan`.
     """
 
-    def __init__(self, net: Net, workspace: Workspace, kept: Callable[[Blob], bool]) -> None:
+    def __init__(
+        self, net: Net, workspace: Workspace, kept: Callable[[Blob], bool], *, later: bool = False
+    ) -> None:
         self.net = net
         self.workspace = workspace
-        self._kept = kept
+        self._kept, self._later = kept, later
         self._plan = Plan(net, workspace)
         self._fuse()
 
@@ -74,6 +78,9 @@ class PredictionPlan:
     # ---- making it -----------------------------------------------------------------------------
     def _fuse(self) -> None:
         self._graph = self._rewritten()
+        self._wanted = (
+            Wanted(self._plan.steps, self._kept, self._graph) if self._graph and self._later else None
+        )
         self._flat: Callable[[], None] | None = None
         self._made_at = self._epochs(lambda ws: ws.layout_epoch)
         self._checked_at: tuple[int, ...] | None = None
@@ -157,7 +164,7 @@ class PredictionPlan:
                 cell.value = made
         if len(self._checked) >= _MOST_SHAPES:
             self._checked.clear()
-        self._now = self._checked[signature] = Blocked(graph, values, self._nets)
+        self._now = self._checked[signature] = Blocked(graph, values, self._nets, self._wanted)
 
     def _write_flat(self, graph: Graph) -> Callable[[], None]:
         self._flat = _Writer(graph).write()

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from freshpot.engine.blocked.later import Later, Wanted
 from freshpot.engine.passes.graph import Graph, Value
 from freshpot.native import pace
 from freshpot.native.machine import lanes
 from freshpot.ops._tune import choose
 
 if TYPE_CHECKING:  # they need llvmlite, which not every machine has and not every program wants
-    from freshpot.engine.blocked.lowering import BlockedNet, Blueprint
+    from freshpot.engine.blocked.lowering import BlockedNet, Blueprint, Key, Size
 
 #: nets of one plan that are held at a time, for images of as many sizes
 MOST_NETS = 4
@@ -36,19 +37,39 @@ class Blocked:
         graph: the net.
         values: what its values were in a run with such images.
         held: those of the same plan that hold memory, the oldest first.
+        wanted: which of its blobs are made at each run; None: all that the graph keeps.
     """
 
-    def __init__(self, graph: Graph, values: dict[Value, Any], held: list[Blocked]) -> None:
+    def __init__(
+        self, graph: Graph, values: dict[Value, Any], held: list[Blocked], wanted: Wanted | None = None
+    ) -> None:
         self._runs = 0
         self._held = held
+        self._graph, self._wanted = graph, wanted
         self._blueprint: Blueprint | None = None
         self._net: BlockedNet | None = None
+        self._later: Later | None = None
+        #: how many blobs were wanted when the blueprint was made
+        self._count = 0
         if lanes():
-            from freshpot.engine.blocked.lowering import Blueprint
+            from freshpot.engine.blocked.lowering import sizes_of
 
             outside = {v: v.source.value for n in graph.nodes for v in n.inputs if v.source is not None}
-            blueprint = Blueprint(graph, {**outside, **values})
-            self._blueprint = blueprint if blueprint.worthwhile else None
+            self._sizes: dict[Key, Size] = sizes_of({**outside, **values})
+            self._plan()
+
+    def _plan(self) -> None:
+        """What machine code is to do."""
+        from freshpot.engine.blocked.lowering import Blueprint
+
+        self._full: Blueprint | None = None
+        blueprint = Blueprint(self._graph, self._sizes)
+        if self._wanted is not None:
+            self._count = len(self._wanted)
+            fast, full = (Blueprint(graph, self._sizes) for graph in self._wanted.graphs())
+            if fast.left == full.left:
+                blueprint, self._full = fast, full
+        self._blueprint = blueprint if blueprint.worthwhile else None
 
     def run(self, otherwise: Callable[[], None]) -> bool:
         """Run it; False, and nothing done, if it is to be run ``otherwise``."""
@@ -58,22 +79,41 @@ class Blocked:
                 start = time.perf_counter()
                 self._make(self._blueprint, otherwise)
                 pace.spent(time.perf_counter() - start)
-        net = self._net  # another thread may take it away
-        return net is not None and net.run()
+        elif self._later is not None and self._wanted is not None and self._count != len(self._wanted):
+            self._plan()
+            if self._blueprint is not None and self._blueprint.make_code():
+                self._take(self._blueprint)
+        net, later = self._net, self._later  # another thread may take them away
+        if net is None or not net.run():
+            return False
+        if later is not None:
+            later.leave()
+        return True
 
     def _make(self, blueprint: Blueprint, otherwise: Callable[[], None]) -> None:
-        from freshpot.engine.blocked.lowering import BlockedNet
-
         if not blueprint.make_code():
             return
-        net = BlockedNet(blueprint, torch.get_num_threads())
+        net = self._take(blueprint)
         sizes = [tuple(size) for size in blueprint.sizes.values()]
         text = f"{blueprint.graph} {sizes}"
         job = f"net for prediction {hashlib.sha256(text.encode()).hexdigest()[:16]}"
         if choose(job, {"operators": otherwise, "blocks": net.run}) == "blocks":
-            self._net = net
             self._held.append(self)
             if len(self._held) > MOST_NETS:
-                self._held.pop(0)._net = None
+                self._held.pop(0)._release()
         else:
+            self._release()
             self._blueprint = None
+
+    def _take(self, blueprint: Blueprint) -> BlockedNet:
+        """Have the net of a blueprint."""
+        from freshpot.engine.blocked.lowering import BlockedNet
+
+        net = BlockedNet(blueprint, torch.get_num_threads(), lasting=self._full is not None)
+        later = self._full is not None and self._wanted is not None
+        self._later = Later(net, self._full, self._wanted) if later else None  # type: ignore[arg-type]
+        self._net = net
+        return net
+
+    def _release(self) -> None:
+        self._net = self._later = None

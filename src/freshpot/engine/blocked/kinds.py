@@ -32,8 +32,31 @@ _WRITTEN_OUT = 25
 _FEW = 4
 
 Sizes = dict[Value, Size]
-#: looks at parameters; False if they are of another shape than they were
-Refresh = Callable[[], bool]
+
+
+class Refresh:
+    """What brings tasks up to date with a node's parameters.
+
+    Args:
+        ask: what the parameters amount to; the same object until they change.
+        give: gives it to the tasks; False, and nothing done, if it is of another shape than it was.
+    """
+
+    def __init__(self, ask: Callable[[], Any], give: Callable[[Any], bool]) -> None:
+        self._ask, self._give = ask, give
+        #: what the tasks have
+        self.current: Any = None
+
+    def __call__(self) -> bool:
+        return self.take(self._ask())
+
+    def take(self, found: Any) -> bool:
+        """Let the tasks have this; False if they cannot."""
+        if found is not self.current:
+            if not self._give(found):
+                return False
+            self.current = found
+        return True
 
 
 @dataclass
@@ -216,23 +239,18 @@ class _Convolution(Kind):
 
     def _refresher(self, tasks: list[Task], packs: list[tuple[int, Any]]) -> Refresh:
         operator, parameters = self.node.operator, self.node.inputs[1 : 1 + self.node.operator.count]
-        known: list[Any] = [None]
         form = "tiles" if self._tiles is not None else "planes" if self.planar else "blocks"
 
-        def refresh() -> bool:
-            weights = operator.weights(_held(parameters))
-            if weights is known[0]:
-                return True
+        def give(weights: Any) -> bool:
             if tuple(weights.filters.shape) != self.filters:
                 return False
             for task, (group, run) in zip(tasks, packs, strict=True):
                 W, b = weights.blocked(group, operator.group, run, form)
                 task.give(Slot.W, W)
                 task.give(Slot.B, b)
-            known[0] = weights
             return True
 
-        return refresh
+        return Refresh(lambda: operator.weights(_held(parameters)), give)
 
 
 def _tiles(operator: Any, filters: tuple[int, ...], layout: Any) -> tuple[int, int] | None:
@@ -353,20 +371,15 @@ class _Pointwise(Kind):
 
     def _refresher(self, task: Task, count: int) -> Refresh:
         operator, parameters = self.node.operator, self.node.inputs[1:]
-        known: list[Any] = [None]
 
-        def refresh() -> bool:
-            folded = operator.folded(_held(parameters))
-            if folded is known[0]:
-                return True
+        def give(folded: Any) -> bool:
             if any(t.numel() not in (1, self.channels) for t in folded):
                 return False
             for slot, numbers in zip((Slot.W, Slot.B), folded, strict=True):
                 task.give(slot, blocks.pack_channels(numbers.expand(self.channels), count))
-            known[0] = folded
             return True
 
-        return refresh
+        return Refresh(lambda: operator.folded(_held(parameters)), give)
 
 
 def pointwise(inputs: Sequence[Image], output: Image, relu: bool, threads: int) -> Task:

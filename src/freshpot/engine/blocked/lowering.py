@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freshpot.engine.blob import Blob, Deferred, LazyBlob
+from freshpot.engine.blob import Blob, Deferred
 from freshpot.engine.blocked.images import Border, Image, Memory, Size, take
 from freshpot.engine.blocked.kinds import Concatenation, Kind, Refresh, kind_of, pointwise
 from freshpot.engine.passes.graph import Graph, Node, Value
@@ -29,6 +29,8 @@ from freshpot.native.program import Program, Task
 _FOR_EVER = 1 << 60
 
 Values = dict[Value, Any]
+#: what a value is called in any graph of the same net
+Key = tuple[Any, int]
 
 
 def _first(operator: Any, given: Sequence[Any], count: int) -> Sequence[Any]:
@@ -36,30 +38,49 @@ def _first(operator: Any, given: Sequence[Any], count: int) -> Sequence[Any]:
     return made[:count] if isinstance(made, (tuple, list)) else (made,)
 
 
+def key_of(value: Value) -> Key:
+    """What a value is called: the last of the net's operators that its maker stands for, and which of its outputs; or
+    the blob that it comes from."""
+    if value.maker is None:
+        return ("outside", id(value.source))
+    return (value.maker.positions[-1], value.maker.outputs.index(value))
+
+
+def sizes_of(values: Values) -> dict[Key, Size]:
+    """Of those that are float32 images on the CPU."""
+    return {
+        key_of(value): Size(*held.shape)
+        for value, held in values.items()
+        if isinstance(held, Tensor)
+        and held.dim() == 4
+        and held.dtype == torch.float32
+        and held.device.type == "cpu"
+        and held.numel()
+    }
+
+
 class Blueprint:
     """What is done with images of one size.
 
     Args:
         graph: the net.
-        values: what its values were in a run with such images.
+        sizes: of its images.
     """
 
-    def __init__(self, graph: Graph, values: Values) -> None:
+    def __init__(self, graph: Graph, sizes: dict[Key, Size]) -> None:
         self.graph = graph
-        self.sizes = {
-            value: Size(*held.shape)
-            for value, held in values.items()
-            if isinstance(held, Tensor)
-            and held.dim() == 4
-            and held.dtype == torch.float32
-            and held.device.type == "cpu"
-            and held.numel()
-        }
+        values = dict.fromkeys(value for node in graph.nodes for value in (*node.inputs, *node.outputs))
+        self.sizes = {value: size for value in values if (size := sizes.get(key_of(value))) is not None}
         found = ((node, kind_of(node, self.sizes)) for node in graph.nodes)
         self.kinds: dict[Node, Kind] = {node: kind for node, kind in found if kind is not None}
         self._codes: list[Callable[[], Code]] = [program.driver]
         for kind in self.kinds.values():
             self._codes += kind.codes()
+
+    @property
+    def left(self) -> list[list[int]]:
+        """The nodes that machine code does not do, as positions in the net."""
+        return [node.positions for node in self.graph.nodes if node not in self.kinds]
 
     @property
     def worthwhile(self) -> bool:
@@ -88,10 +109,15 @@ class BlockedNet:
     Args:
         blueprint: what is done.
         threads: among so many it is shared evenly; it runs on any number.
+        lasting: what comes as tensors stays, so that another net can begin with it (`run_again`).
     """
 
-    def __init__(self, blueprint: Blueprint, threads: int) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, blueprint: Blueprint, threads: int, lasting: bool = False) -> None:
+        self.lock = threading.RLock()
+        self._running = False
+        self._lasting = lasting
+        #: runs so far
+        self.runs = 0
         self._graph, self._sizes, self._kinds = blueprint.graph, blueprint.sizes, blueprint.kinds
         self._threads = threads
         #: it has memory for so many
@@ -100,8 +126,11 @@ class BlockedNet:
         self._within: dict[Value, tuple[Value, int]] = {}
         self._images: dict[Value, Image] = {}
         self._planes: dict[Value, Image] = {}
-        self._refresh: list[Refresh] = []
+        self._refresh: dict[Node, Refresh] = {}
         self._actions: list[Callable[[Values], None]] = []
+        #: those that machine code does, and what brings values to it
+        self._own_actions: list[Callable[[Values], None]] = []
+        self._entries: dict[Value, Image] = {}
         self._tasks: list[Task] = []
         self._place_parts()
         self._take_memory()
@@ -125,10 +154,18 @@ class BlockedNet:
             for value in node.outputs
             for cell in value.cells
         ]
-        self._tensor_cells = [(cell, value) for node, value, cell in cells if node not in self._kinds]
+        self._tensor_cells = list(self._held_by_tensors())
         self._image_cells = [
             (cell, _deferred(self._images[value])) for node, value, cell in cells if node in self._kinds
         ]
+
+    def _held_by_tensors(self) -> Iterator[tuple[Blob, Value, bool]]:
+        """Blobs that hold what kernels make, and whether another one holds the same."""
+        for node in self._graph.nodes:
+            if node not in self._kinds:
+                for value in node.outputs:
+                    for i, cell in enumerate((*value.cells, *value.shown)):
+                        yield cell, value, i > 0
 
     # ---- where values lie ----------------------------------------------------------------------
     def _place_parts(self) -> None:
@@ -171,7 +208,7 @@ class BlockedNet:
                         planes[value] = planes.get(value, Border()).with_(kind.border)
                         continue
                     lives(value, places[value.maker] if value.maker is not None else -1)
-                    lives(value, at)
+                    lives(value, _FOR_EVER if self._lasting and value.maker not in self._kinds else at)
                     border = kind.border if i == 0 else Border()
                     root, _ = self._root(value)
                     borders[root] = borders.get(root, Border()).with_(border)
@@ -203,7 +240,9 @@ class BlockedNet:
         """A value that comes as a tensor is put where tasks read it."""
         for image in (self._images.get(value), self._planes.get(value)):
             if image is not None:
+                self._entries[value] = image
                 self._actions.append(_entry(value, image))
+                self._own_actions.append(self._actions[-1])
 
     def _close(self) -> None:
         """What was collected becomes one action."""
@@ -211,6 +250,7 @@ class BlockedNet:
             run = Program(self._tasks).run
             self._tasks = []
             self._actions.append(lambda values: run())
+            self._own_actions.append(self._actions[-1])
 
     def _add(self, node: Node) -> None:
         kind = self._kinds.get(node)
@@ -233,7 +273,7 @@ class BlockedNet:
         if work.scratch:
             self._scratch |= dict.fromkeys(work.tasks, work.scratch)
         if work.refresh is not None:
-            self._refresh.append(work.refresh)
+            self._refresh[node] = work.refresh
 
     def _copy_parts(self, kind: Concatenation, output: Image) -> None:
         """What could not be made inside of a concatenation."""
@@ -271,31 +311,59 @@ class BlockedNet:
         there are more threads than it has memory for."""
         if torch.get_num_threads() > self._most_threads:
             return False
-        if not self._lock.acquire(blocking=False):
+        values: Values = {}
+        for value, source, size in self._outside:
+            held = source.value
+            if not isinstance(held, Tensor) or held.shape != size or held.dtype != torch.float32:
+                return False
+            values[value] = held
+        if not self.lock.acquire(blocking=False):
             return False
         try:
-            values: Values = {}
-            for value, source, size in self._outside:
-                held = source.value
-                if not isinstance(held, Tensor) or held.shape != size or held.dtype != torch.float32:
-                    return False
-                values[value] = held
-            if not all(refresh() for refresh in self._refresh):
+            if self._running:  # an operator of the net calls the net
                 return False
+            self._running = True
+            if not all(refresh() for refresh in self._refresh.values()):
+                return False
+            self.runs += 1
             for action in self._actions:
                 action(values)
             self._deliver(values)
         finally:
-            self._lock.release()
+            self._running = False
+            self.lock.release()
         return True
 
     def _deliver(self, values: Values) -> None:
-        for cell, value in self._tensor_cells:
-            cell.value = values[value]
+        for cell, value, another in self._tensor_cells:
+            cell.value = values[value].clone() if another else values[value]
         for cell, deferred in self._image_cells:
-            if cell.__class__ is Blob:
-                cell.allow_deferred()
-            cell.value = deferred if cell.__class__ is LazyBlob else deferred.compute()
+            if not cell.hold(deferred):
+                cell.value = deferred.compute()
+
+    def run_again(self, other: BlockedNet) -> None:
+        """Do what machine code does on what came as tensors in the last run of ``other``, with its weights.
+
+        ``other`` is of the same net, `lasting`, and leaves the same nodes to their kernels.
+        """
+        entries = {key_of(value): image for value, image in other._entries.items()}
+        values = {value: entries[key_of(value)].taken() for value in self._entries}
+        refreshes = {node.positions[0]: refresh for node, refresh in other._refresh.items()}
+        for node, refresh in self._refresh.items():
+            refresh.take(refreshes[node.positions[0]].current)
+        for action in self._own_actions:
+            action(values)
+
+    def image_of(self, value: Value) -> Image:
+        """Where a value lies that machine code makes; that of a kept blob stays there until the next run."""
+        return self._images[value]
+
+    def made(self) -> Iterator[tuple[Value, Blob]]:
+        """The values that machine code makes and blobs hold, with the blobs."""
+        for node in self._kinds:
+            for value in node.outputs:
+                for cell in value.cells:
+                    yield value, cell
 
 
 def _entry(value: Value, image: Image) -> Callable[[Values], None]:

@@ -15,6 +15,8 @@ def fold_into_convolutions(graph: Graph) -> None:
     """`ChannelAffine` right behind a convolution goes into its weight and bias."""
     for node in list(graph.nodes):
         before = _convolution_before(graph, node, 0) if node.op.type == "ChannelAffine" else None
+        if node.inputs and node.inputs[0].shown:  # it could not be computed again from the folded weight
+            continue
         if before is None or before.op.args.get("sum") or before.op.args.get("activation"):
             continue
         if before.op.type == "ConvRelu" or before.operator.order != node.operator.order:

@@ -29,7 +29,8 @@ class Value:
     """What a blob holds from one write of it to the next.
 
     ``source``: the blob it is read from, for what the net does not make itself.
-    ``cells``: blobs that must hold it after the run.
+    ``cells``: blobs that must hold it after the run. ``shown``: blobs that must hold it when somebody looks; it can
+    be computed again then.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Value:
     source: Blob | None = None
     readers: list[Node] = field(default_factory=list)
     cells: list[Blob] = field(default_factory=list)
+    shown: list[Blob] = field(default_factory=list)
 
     @property
     def only_reader(self) -> Node | None:
@@ -74,10 +76,19 @@ class Graph:
     Args:
         steps: the steps of a bound plan; none of them has a ``run`` of its own, `CaffeKeep` apart.
         kept: which blobs must hold their last value after the run.
+        shown: which others must hold it when somebody looks.
+        copies: blobs get copies of the values that they hold, so one value may be in several.
     """
 
-    def __init__(self, steps: Sequence[Step], kept: Callable[[Blob], bool]) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        kept: Callable[[Blob], bool],
+        shown: Callable[[Blob], bool] = lambda blob: False,
+        copies: bool = False,
+    ) -> None:
         self.nodes: list[Node] = []
+        self.copies = copies
         latest: dict[int, Value] = {}
         cells: dict[int, Blob] = {}
         outside: set[int] = set()
@@ -96,6 +107,8 @@ class Graph:
         for key, blob in cells.items():  # what is read before it is written lives on from run to run
             if kept(blob) or key in outside:
                 latest[key].cells.append(blob)
+            elif shown(blob):
+                latest[key].shown.append(blob)
         for node in self.nodes:
             self._enter(node)
 
@@ -114,7 +127,8 @@ class Graph:
             node.inputs = [new if value is old else value for value in node.inputs]
         new.readers += old.readers
         new.cells += old.cells
-        old.readers, old.cells = [], []
+        new.shown += old.shown
+        old.readers, old.cells, old.shown = [], [], []
 
     def drop(self, node: Node) -> None:
         """Take a node out whose outputs nobody reads."""
@@ -150,4 +164,4 @@ class Graph:
 
 def unread(values: Sequence[Value]) -> bool:
     """True if nobody reads any of these values."""
-    return not any(value.readers or value.cells for value in values)
+    return not any(value.readers or value.cells or value.shown for value in values)

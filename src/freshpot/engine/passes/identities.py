@@ -11,13 +11,14 @@ _TYPES = frozenset(("Copy", "CaffeKeep", "StopGradient", "Alias"))
 def drop_identities(graph: Graph) -> None:
     """Copies, Dropout in the test phase and the like go: who read their output reads their input.
 
-    They stay where input and output must both be in blobs of their own after the run.
+    They stay where input and output must both be in blobs of their own after the run, and those get no copies.
     """
     for node in list(graph.nodes):
         if not _lets_through(node) or not unread(node.outputs[1:]):
             continue
         source, made = node.inputs[0], node.outputs[0]
-        if made.cells and (source.cells or source.maker is None):
+        seen = made.cells or made.shown
+        if seen and (source.maker is None or (source.cells and not graph.copies)):
             continue
         graph.redirect(made, source)
         graph.drop(node)

@@ -39,6 +39,8 @@ def _join_neighbours(graph: Graph) -> None:
         before = node.inputs[0].maker
         if before is None or before.op.type != "ChannelAffine" or node.inputs[0].only_reader is not node:
             continue
+        if node.inputs[0].shown:  # it could not be computed again from what the two amount to
+            continue
         first, second = before.op.args, node.op.args
         if first["order"] != second["order"]:
             continue

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freshpot.data.image_header import MOST_PIXELS, check_size
 from freshpot.errors import DataError, FormatError, NotSupportedError
 
 __all__ = ["decode_image", "encode_image", "read_image", "resize_image"]
@@ -22,8 +23,6 @@ Image = NDArray[np.uint8]
 
 #: what a PNG begins with
 _PNG = b"\x89PNG\r\n\x1a\n"
-#: in one image; OpenCV reads no larger ones
-_MOST_PIXELS = 1 << 30
 
 
 def decode_image(
@@ -36,10 +35,12 @@ def decode_image(
         path, where: file and place in it, for the error.
 
     Raises:
-        FormatError: the bytes are no image, one with other than 8-bit channels, or a PNG that is cut off.
+        FormatError: the bytes are no image, one with other than 8-bit channels, one that says it is larger than
+            its bytes or than `image_header.MOST_PIXELS`, or a PNG that is cut off.
         NotSupportedError: OpenCV is not installed.
     """
     cv2 = opencv()
+    check_size(data, path=path, where=where)
     if data.startswith(_PNG):
         _check_chunks(data, path, where)
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
@@ -98,10 +99,8 @@ def resize_image(image: Image, height: int, width: int) -> Image:
         FormatError: an empty image, or too many pixels.
     """
     cv2 = opencv()
-    if height * width > _MOST_PIXELS:
-        raise FormatError(
-            f"an image of {height} x {width} pixels; at most {_MOST_PIXELS} pixels are possible"
-        )
+    if height * width > MOST_PIXELS:
+        raise FormatError(f"an image of {height} x {width} pixels; at most {MOST_PIXELS} pixels are possible")
     try:
         made = cv2.resize(image.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_LINEAR)
     except cv2.error as error:

@@ -36,7 +36,8 @@ STAGES = (
     (r"Processing \S*?([^/\s]+)$", "reading {0}"),
     (r"Obtaining ", "looking at freshpot's dependencies"),
     (r"Building editable for freshpot", "building freshpot"),
-    (r"Installing collected packages: (.+)", "installing {count} packages (PyTorch takes longest)"),
+    (r"Installing collected packages: freshpot$", "installing freshpot"),
+    (r"Installing collected packages: (.+)", "installing {count} (PyTorch takes longest)"),
 )
 NOISE = re.compile(r"WARNING: (Location|Retrying)|\[notice\]|\s*$")
 
@@ -269,7 +270,7 @@ def stage_of(line: str) -> str | None:
     for pattern, words in STAGES:
         if found := re.match(pattern, line):
             count = len(found.group(1).split(",")) if found.groups() else 0
-            return words.format(*found.groups(), count=count)
+            return words.format(*found.groups(), count=f"{count} package{'s' if count != 1 else ''}")
     return None
 
 

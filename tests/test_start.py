@@ -229,6 +229,7 @@ def test_what_pip_says_when_it_fails(
         ("  Using cached numpy-2.3.whl (16.9 MB)", "taking numpy-2.3.whl (16.9 MB) from pip's cache"),
         ("Processing /opt/wheels/torch-2.9.whl", "reading torch-2.9.whl"),
         ("Installing collected packages: a, b, c", "installing 3 packages (PyTorch takes longest)"),
+        ("Installing collected packages: freshpot", "installing freshpot"),
         ("Requirement already satisfied: numpy", None),
     ],
 )  # fmt: skip
@@ -248,7 +249,7 @@ def test_what_is_shown_without_a_terminal(
     assert capsys.readouterr().err.splitlines() == [
         "freshpot: 0:03  downloading torch.whl (888.1 MB)",
         "freshpot: 1:05  still downloading torch.whl (888.1 MB)",
-        "freshpot: 1:10  installing 1 packages (PyTorch takes longest)",
+        "freshpot: 1:10  installing 1 package (PyTorch takes longest)",
     ]
     assert kept == [*lines, "Installing collected packages: torch"]
 

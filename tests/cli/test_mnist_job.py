@@ -198,8 +198,22 @@ WRONG_USE = {
         )
         for name in ("caffe", "paddle", "torch", "all")
     },
-    "no such GPU, torch": (["--device", "cuda:77", "--dialect", "torch"], "GPU 77 was asked for"),
-    "no such GPU, paddle": (["--device", "cuda:77", "--dialect", "paddle"], "gpu:77"),
+    **{
+        f"no such GPU, {name}": (
+            ["--device", "cuda:77", "--dialect", name],
+            "GPU 77 was asked for, and PyTorch has no",
+        )
+        for name in (*DIALECTS, "all")
+    },
+    "no number of epochs": (["--epochs", "nan"], "--epochs must be more than 0, got nan"),
+    "no end of epochs": (["--epochs", "inf"], "--epochs must be more than 0, got inf"),
+    "more images than there are": (
+        ["--batch-size", "641"],
+        "--batch-size 641: there are 640 training images",
+    ),
+    "a seed below 0": (["--seed", "-1"], "--seed must be from 0 to 2147483647, got -1"),
+    "a seed too large": (["--seed", "2147483648"], "--seed must be from 0 to 2147483647, got 2147483648"),
+    "no MNIST there": (["--data", "nowhere"], "no such folder: nowhere"),
     "an MLP elsewhere": (
         ["--dialect", "torch", "--model", "mlp"],
         "through the Caffe2 door only, not through torch",
@@ -220,6 +234,48 @@ def test_wrong_use_is_said_in_one_line(
     error = capsys.readouterr().err.strip()
     assert words in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["is no folder", "is not writable"])
+def test_an_output_folder_that_cannot_be(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said before data are loaded."""
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" if words == "is no folder" else tmp_path
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main(["mnist", "--data", "nowhere", "--out", str(place / "out")]) == 2
+    assert capsys.readouterr().err == f"freshpot: --out {place / 'out'}: {place} {words}.\n"
+
+
+def test_part_of_an_epoch_is_a_step_or_more(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert job(digits, tmp_path, "--epochs", "0.0001") == 0
+    assert "Trained 1 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_interrupting_after_the_training(
+    dialect: str,
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_class(dialect), "test", interrupted)
+        assert job(digits, tmp_path, "--iters", "2", "--dialect", dialect) == 130
+    assert "Interrupted after the training, whose snapshot is kept" in capsys.readouterr().err
+    assert job(digits, tmp_path, "--iters", "2", "--resume", "--dialect", dialect) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<span>test accuracy</span>" in page
+    assert "<span>training</span>" not in page  # nothing was trained in this run
+    assert job(digits, tmp_path, "--iters", "3", "--resume", "--dialect", dialect) == 0
+    assert "<span>for the last 1 of 3 steps</span>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_snapshot_of_another_model_is_refused(

@@ -136,6 +136,9 @@ def _complain(error: Exception) -> int:
     """One line on stderr."""
     if os.environ.get("FRESHPOT_TRACEBACK", "") not in ("", "0"):
         raise error
-    words = " ".join(str(error).split()) or type(error).__name__
+    said = str(error)
+    if isinstance(error, OSError) and error.filename is not None and not isinstance(error, FreshpotError):
+        said = f"{error.filename}: {error.strerror or error}"  # without the number and the quotes
+    words = " ".join(said.split()) or type(error).__name__
     print(f"freshpot: {words}", file=sys.stderr)
     return 2

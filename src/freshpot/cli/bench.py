@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from freshpot.cli._folders import check_out
 from freshpot.errors import ArgumentError
 
 __all__ = ["add_parser", "run"]
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     todo = suite.chosen(args.only)
     if args.threads is not None and args.threads < 1:
         raise ArgumentError(f"--threads must be at least 1, got {args.threads}.")
+    check_out(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     import torch
 

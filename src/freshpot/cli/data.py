@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from freshpot.cli._folders import check_out
 from freshpot.errors import DataError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """Write what was asked for, and say what was written."""
     from freshpot.data.mnist import load_mnist
 
+    check_out(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     for split in ("train", "test") if args.split == "both" else (args.split,):
         digits = load_mnist(args.data, split, limit=args.limit, strict=args.strict)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from freshpot.errors import ArgumentError, DataError
+from freshpot.cli._folders import check_out
+from freshpot.errors import ArgumentError, DataError, DeviceError
 
 if TYPE_CHECKING:
     from freshpot.cli._mnist.job import Job
 
 PLAIN_EVERY = 100  # steps between progress lines where there is no terminal
+MOST_SEED = 2**31 - 1  # what every door takes
 
 
 def add_parser(subparsers: Any) -> None:
@@ -65,16 +68,21 @@ def run(args: argparse.Namespace) -> int:
     base = args.out or Path("freshpot-mnist") / ("" if every or args.dialect == "caffe2" else args.dialect)
     folders = [(base / kind.dialect if every else base).resolve() for kind in kinds]
     known = [kind.description(folder).exists() for kind, folder in zip(kinds, folders, strict=True)]
+    check_out(base)
+    if args.resume and not any(known):
+        raise DataError(f"no snapshot to resume from in {base.resolve()}: leave --resume out to start anew.")
     train, test = load_mnist(args.data, "train"), load_mnist(args.data, "test")
-    print(f"Data: {train.title}, {len(train)} training and {len(test)} test images ({train.source})")
+    origin = "" if train.synthetic else f" ({train.source})"
+    print(f"Data: {train.title}, {len(train)} training and {len(test)} test images{origin}", flush=True)
+    if args.batch_size > len(train):
+        raise ArgumentError(f"--batch-size {args.batch_size}: there are {len(train)} training images.")
     rows: list[_Row] = []
     for kind, folder, there in zip(kinds, folders, known, strict=True):
         if every:
             print(f"\n--- {kind.title}: {folder}", flush=True)
-        resume = args.resume and (there or not any(known))
-        if args.resume and not resume:
+        if args.resume and not there:
             print(f"No snapshot in {folder}: starting anew")
-        row = _one(kind, folder, args, train, test, resume)
+        row = _one(kind, folder, args, train, test, args.resume and there)
         if row is None:
             break
         rows.append(row)
@@ -97,20 +105,33 @@ def _one(
     kind: type[Job], folder: Path, args: argparse.Namespace, train: Any, test: Any, resume: bool
 ) -> _Row | None:
     """The job through one door; None if it was interrupted."""
-    import numpy as np
-
-    from freshpot.cli._mnist import report
     from freshpot.cli._mnist.job import Settings
 
     folder.mkdir(parents=True, exist_ok=True)
     job = kind(Settings(args.model, args.batch_size, args.seed, args.device, folder), train, test)
     if resume:
         print(f"Resumed after {job.resume()} steps from the snapshot in {folder}")
-    steps = args.iters if args.iters is not None else round(args.epochs * len(train) / args.batch_size)
+    steps = args.iters or max(1, round(args.epochs * len(train) / args.batch_size))
     first = job.history.steps
     seconds = _train(job, steps, args)
     if seconds is None:
         return None
+    try:
+        return _finish(job, args, train, test, job.history.steps - first, seconds)
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted after the training, whose snapshot is kept: --resume goes on there.",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _finish(job: Job, args: argparse.Namespace, train: Any, test: Any, trained: int, seconds: float) -> _Row:
+    """Test, save, reload, predict, report; ``trained``: steps that took ``seconds``."""
+    import numpy as np
+
+    from freshpot.cli._mnist import report
+
     result = job.test()
     print(f"Test accuracy: {result.accuracy:.4f} on {len(result.labels)} images")
     saved = job.save()
@@ -119,13 +140,14 @@ def _one(
         raise DataError(
             f"the model reloaded from {saved} does not predict what it predicted before it was saved."
         )
-    digits = " ".join(map(str, again[:10].argmax(1)))
-    print(f"Saved {saved.name}, reloaded by itself: it reads the first test digits as {digits}")
-    page = report.write(job, result, train, test, seconds)
-    _write_numbers(folder / "result.json", kind.dialect, args, steps, result.accuracy, seconds, train.source)
+    digits, truth = (" ".join(map(str, row[:10])) for row in (again.argmax(1), result.labels))
+    print(
+        f"Saved {saved.name}, reloaded by itself: it reads the first test digits as {digits} (they are {truth})"
+    )
+    page = report.write(job, result, train, test, seconds, trained)
+    _write_numbers(job, args, result.accuracy, seconds, train.source)
     print(f"Report: {page}")
-    images = (job.history.steps - first) * args.batch_size
-    return _Row(kind.dialect, result.accuracy, seconds, images, saved)
+    return _Row(job.dialect, result.accuracy, seconds, trained * args.batch_size, saved)
 
 
 def _table(rows: list[_Row]) -> str:
@@ -142,11 +164,27 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ArgumentError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
-    if args.epochs <= 0:
+    if not (args.epochs > 0 and math.isfinite(args.epochs)):
         raise ArgumentError(f"--epochs must be more than 0, got {args.epochs:g}.")
+    if not 0 <= args.seed <= MOST_SEED:
+        raise ArgumentError(f"--seed must be from 0 to {MOST_SEED}, got {args.seed}.")
     kind, _, number = args.device.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise ArgumentError(f"--device must be cpu, cuda or cuda:N, got '{args.device}'.")
+    if kind == "cuda":
+        _check_gpu(int(number or 0))
+
+
+def _check_gpu(number: int) -> None:
+    """Who asks for a GPU here does not want the CPU's figures under its name."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if number >= count:
+        there = f"it finds {count}, numbered from 0" if count else "it finds none here"
+        raise DeviceError(
+            f"GPU {number} was asked for, and PyTorch has no such GPU: {there}. Take --device cpu."
+        )
 
 
 def _train(job: Job, steps: int, args: argparse.Namespace) -> float | None:
@@ -201,21 +239,13 @@ def _progress(steps: int, first: int, batch_size: int) -> Iterator[Any]:
     yield line
 
 
-def _write_numbers(
-    path: Path,
-    dialect: str,
-    args: argparse.Namespace,
-    steps: int,
-    accuracy: float,
-    seconds: float,
-    source: str,
-) -> None:
+def _write_numbers(job: Job, args: argparse.Namespace, accuracy: float, seconds: float, source: str) -> None:
     from freshpot.formats.atomic import write_bytes
 
     numbers = {
-        "dialect": dialect,
+        "dialect": job.dialect,
         "model": args.model,
-        "steps": steps,
+        "steps": job.history.steps,
         "batch_size": args.batch_size,
         "seed": args.seed,
         "device": args.device,
@@ -223,4 +253,4 @@ def _write_numbers(
         "seconds": round(seconds, 2),
         "data": source,
     }
-    write_bytes(path, (json.dumps(numbers, indent=1) + "\n").encode())
+    write_bytes(job.settings.out / "result.json", (json.dumps(numbers, indent=1) + "\n").encode())

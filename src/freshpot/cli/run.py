@@ -6,10 +6,10 @@ The program runs with the rights of whoever starts it, as ``python FILE`` would;
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
+from freshpot.cli._folders import check_out
 from freshpot.errors import ArgumentError
 
 __all__ = ["add_parser", "run"]
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     folder = (args.out or Path("freshpot-run") / args.file.stem).resolve()
     if args.out is not None:
-        _check_writable(folder)
+        check_out(folder)
     options = Options(
         folder, args.keep_going, args.dialect, args.allow_shell, args.quick, tuple(args.program_arguments)
     )
@@ -78,12 +78,3 @@ def run(args: argparse.Namespace) -> int:
     if result.interrupted:
         return 130
     return 0 if result.passed else 1
-
-
-def _check_writable(folder: Path) -> None:
-    """Complain before the program runs, not when it shows its first figure."""
-    place = next(path for path in (folder, *folder.parents) if path.exists())
-    if not place.is_dir():
-        raise ArgumentError(f"--out {folder}: {place} is no folder.")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ArgumentError(f"--out {folder}: {place} is not writable.")

@@ -19,11 +19,12 @@ SHOWN_SAMPLES = 48
 SHOWN_FEATURES = 20
 
 
-def write(job: Job, result: TestResult, train: Any, test: Any, seconds: float) -> Path:
+def write(job: Job, result: TestResult, train: Any, test: Any, seconds: float, trained: int) -> Path:
     """Write `report.html` into the job's folder; returns its path.
 
     Args:
-        result: of the test run. train, test: the splits (images, labels). seconds: that training took.
+        result: of the test run. train, test: the splits (images, labels). seconds: that the last ``trained`` steps
+            took, which are all of them unless the job was resumed.
     """
     settings = job.settings
     path = settings.out / "report.html"
@@ -34,7 +35,7 @@ def write(job: Job, result: TestResult, train: Any, test: Any, seconds: float) -
         headline=[
             ("test accuracy", f"{result.accuracy:.2%}"),
             ("final training loss", f"{job.history.loss[-1]:.4f}"),
-            ("training", f"{seconds:.1f} s"),
+            *_pace(job, seconds, trained),
         ],
         loss=np.array(job.history.loss),
         accuracy=np.array(job.history.accuracy),
@@ -53,6 +54,15 @@ def write(job: Job, result: TestResult, train: Any, test: Any, seconds: float) -
     )
     write_report(path, data)
     return path
+
+
+def _pace(job: Job, seconds: float, trained: int) -> list[tuple[str, str]]:
+    if not trained:
+        return []
+    what = (
+        "training" if trained == job.history.steps else f"for the last {trained} of {job.history.steps} steps"
+    )
+    return [(what, f"{seconds:.1f} s")]
 
 
 def _inside(job: Job, image: np.ndarray) -> dict[str, Any]:

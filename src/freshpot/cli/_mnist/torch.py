@@ -14,7 +14,7 @@ from torch import nn
 from freshpot.cli._mnist import data
 from freshpot.cli._mnist.job import TEST_BATCH, Job, OnStep, Settings, TestResult
 from freshpot.data.mnist import MnistSplit
-from freshpot.errors import DeviceError, FormatError
+from freshpot.errors import FormatError
 from freshpot.formats.atomic import atomic_write
 from freshpot.torchvision import datasets, transforms
 from freshpot.viz.dot import Dot
@@ -50,10 +50,6 @@ class TorchJob(Job):
 
     def __init__(self, settings: Settings, train: MnistSplit, test: MnistSplit) -> None:
         super().__init__(settings, train, test)
-        if settings.gpu is not None and settings.gpu >= torch.cuda.device_count():
-            raise DeviceError(
-                f"GPU {settings.gpu} was asked for, and PyTorch finds {torch.cuda.device_count()} here."
-            )
         self._device = torch.device("cpu" if settings.gpu is None else f"cuda:{settings.gpu}")
         torch.manual_seed(settings.seed)
         self._train, self._test = (_pictures(split) for split in (train, test))

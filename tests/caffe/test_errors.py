@@ -54,7 +54,7 @@ BAD_NETS: list[tuple[str, type[FreshpotError], str]] = [
     # unknown layers and fields, all at once
     (DATA + 'layer { name: "c" type: "Convolutoin" bottom: "data" top: "c" }', UnknownOperatorError,
      "cannot run, a layer or field is unknown:\n  FILE:3: layer 'c' (Convolutoin): there is no layer type "
-     "'Convolutoin'. Did you mean Convolution, Deconvolution?"),
+     "'Convolutoin'. Did you mean Convolution, Deconvolution"),
     (DATA + CONV.replace("num_output: 4", "num_output: 4\n num_outptu: 4")
      + 'layer { name: "q" type: "Quux" bottom: "nowhere" top: "q" }\nlayer { name: "r" type: "ReLU" spin: 1 }',
      UnknownOperatorError,
@@ -72,13 +72,13 @@ BAD_NETS: list[tuple[str, type[FreshpotError], str]] = [
     (DATA.replace("layer", "layers").replace('"Input"', "INPUTS"), UnknownOperatorError,
      "cannot run, a layer or field is unknown:\n  FILE:2: layer 'in' (Inputs): there is no layer type 'Inputs'. "
      "Did you mean Input?"),
-    ('name: "n"\ninput: "data"\ninput_dim: [1, 3, 8, 8]\nlayers {\n name: "x" type: PERMUTE bottom: "data" top: "x" }\n'
+    ('name: "n"\ninput: "data"\ninput_dim: [1, 3, 8, 8]\nlayers {\n name: "x" type: DENSE_CRF }\n'
      'layers { name: "y" type: ROI_POOLING }', UnknownOperatorError,
      "cannot run, 2 layers or fields are unknown:\n"
-     "  FILE:4: layer 'x' (Permute): there is no layer type 'Permute'. SSD's branch of Caffe has it, BVLC Caffe "
+     "  FILE:4: layer 'x' (DenseCrf): there is no layer type 'DenseCrf'. DeepLab's branch of Caffe has it, BVLC Caffe "
      "not.\n"
-     "  FILE:6: layer 'y' (RoiPooling): there is no layer type 'RoiPooling'. Fast R-CNN's branch of Caffe "
-     "has it, BVLC Caffe not.\n  A layer type that is not there can be a class of yours: "),
+     "  FILE:6: layer 'y' (RoiPooling): there is no layer type 'RoiPooling'. Did you mean ROIPooling, PSROIPooling, "
+     "Pooling?\n  A layer type that is not there can be a class of yours: "),
     ('name: "n"\ninput: "data"\ninput_dim: [1, 3, 8, 8]\nlayers { name: "r" type: RELU bottom: "dat" top: "r" }',
      MissingBlobError, ":4: layer 'r' (ReLU): bottom 0 'dat' is not the top of any earlier layer. Did you mean data?"),
     # parameters
@@ -275,14 +275,14 @@ def test_a_shape_that_no_longer_fits_names_its_own_layer(tmp_path: Path) -> None
 
 
 def test_a_layer_of_a_branch_of_caffe_is_refused_with_advice(tmp_path: Path) -> None:
-    text = (
-        DATA + 'layer { name: "p" type: "PriorBox" bottom: "data" top: "p" prior_box_param { min_size: 3 } }'
-    )
+    text = DATA + 'layer { name: "p" type: "AnnotatedData" top: "p" data_param { source: "x" } }'
     (tmp_path / "net.prototxt").write_text(text)
     with pytest.raises(UnknownOperatorError) as caught:
         caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
     _, branch, advice = str(caught.value).splitlines()
-    assert branch.endswith("there is no layer type 'PriorBox'. SSD's branch of Caffe has it, BVLC Caffe not.")
+    assert branch.endswith(
+        "there is no layer type 'AnnotatedData'. SSD's branch of Caffe has it, BVLC Caffe not."
+    )
     assert 'type: "Python"' in advice
 
 

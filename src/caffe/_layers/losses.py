@@ -25,6 +25,13 @@ def loss_args(low: Lowering, normalization: str) -> dict[str, Any]:
     }
 
 
+def fixed_normalizer(low: Lowering) -> float | None:
+    """What R-FCN's `normalization: PRE_FIXED` divides by; None for another normalization."""
+    p = low.param.loss_param
+    fixed = p.HasField("normalization") and p.normalization == caffe_pb2.LossParameter.PRE_FIXED
+    return float(p.pre_fixed_normalizer) if fixed else None
+
+
 def same_first_size(low: Lowering, labels: int = 1) -> None:
     """The original wants as many labels as rows."""
     if low.shapes[0][:1] != low.shapes[labels][:1]:
@@ -39,16 +46,23 @@ def softmax(low: Lowering) -> None:
     low.op("CaffeSoftmax", low.bottom, low.top, axis=low.axis(low.param.softmax_param.axis))
 
 
-@layer("SoftmaxWithLoss", bottoms=2, loss=True, not_forced=(1,))
+@layer("SoftmaxWithLoss", bottoms=2, tops=(1, 3), loss=True, not_forced=(1,))
 def softmax_with_loss(low: Lowering) -> None:
     axis = low.axis(low.param.softmax_param.axis)
+    p = low.param.loss_param
+    if p.class_weighting and not p.weight_by_label_freqs:
+        low.refuse("class_weighting counts only with weight_by_label_freqs: true.", ArgumentError)
     low.op(
         "CaffeSoftmaxWithLoss",
         low.bottom,
-        [low.top[0], low.temp("prob")],
+        low.top if len(low.top) > 1 else [low.top[0], low.temp("prob")],
         axis=axis,
+        class_weights=list(p.class_weighting) or None,
         **loss_args(low, "VALID"),
     )
+
+
+layer("SoftmaxWithLossOHEM", bottoms=2, tops=(1, 3), loss=True, not_forced=(1,))(softmax_with_loss)
 
 
 @layer("InfogainLoss", bottoms=(2, 3), tops=(1, 2), loss=True, not_forced=(1,))

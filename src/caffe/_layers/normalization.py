@@ -51,7 +51,12 @@ def mvn(low: Lowering) -> None:
 
 @layer("Dropout")
 def dropout(low: Lowering) -> None:
-    ratio = low.param.dropout_param.dropout_ratio
+    p = low.param.dropout_param
+    ratio = p.dropout_ratio
     if not 0 <= ratio < 1:
         low.refuse(f"dropout_ratio must be at least 0 and less than 1, got {ratio:g}.", ArgumentError)
-    low.op("Dropout", low.bottom, [*low.top, low.temp("mask")], ratio=ratio, is_test=int(not low.train))
+    drops = low.train or p.sample_weights_test
+    made = low.top if p.scale_train else [low.temp("dropped")]
+    low.op("Dropout", low.bottom, [*made, low.temp("mask")], ratio=ratio, is_test=int(not drops))
+    if not p.scale_train:  # of a time when tests were scaled, not training
+        low.op("Power", made, low.top, scale=1.0 - ratio)

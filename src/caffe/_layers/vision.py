@@ -77,7 +77,7 @@ class Window:
             low.op("Reshape", [result], [top, low.temp(f"result_shape{i}")], shape=shape)
 
 
-def _convolve(low: Lowering, type: str, transposed: bool) -> None:
+def convolve(low: Lowering, type: str, transposed: bool) -> None:
     """Convolution and deconvolution: check, declare the parameters, one operator for each bottom."""
     p = low.param.convolution_param
     window = Window(low)
@@ -125,12 +125,12 @@ def _space(window: Window, transposed: bool) -> list[int]:
 
 @layer("Convolution", bottoms=(1, None), tops=(1, None), same_count=True)
 def convolution(low: Lowering) -> None:
-    _convolve(low, "Conv", transposed=False)
+    convolve(low, "Conv", transposed=False)
 
 
 @layer("Deconvolution", bottoms=(1, None), tops=(1, None), same_count=True)
 def deconvolution(low: Lowering) -> None:
-    _convolve(low, "Deconvolution", transposed=True)
+    convolve(low, "Deconvolution", transposed=True)
 
 
 @layer("Im2col")

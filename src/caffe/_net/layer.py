@@ -114,14 +114,11 @@ def original_types() -> frozenset[str]:
 
 #: layer type -> the best known branch of Caffe that has it
 _OF_BRANCHES = {
-    **dict.fromkeys(("AnnotatedData", "DetectionEvaluate", "DetectionOutput", "MultiBoxLoss"), "SSD"),
-    **dict.fromkeys(("Normalize", "Permute", "PriorBox", "VideoData"), "SSD"),
-    **dict.fromkeys(("ROIPooling", "SmoothL1Loss"), "Fast R-CNN"),
-    "PSROIPooling": "R-FCN",
-    "Interp": "DeepLab",
-    "Upsample": "SegNet",
-    "ShuffleChannel": "ShuffleNet",
-    "Axpy": "SENet",
+    **dict.fromkeys(("AnnotatedData", "VideoData"), "SSD"),
+    **dict.fromkeys(("DenseCRF", "ImageSegData", "MatRead", "MatWrite", "UniqueLabel"), "DeepLab"),
+    **dict.fromkeys(("ImResize", "Nms", "Switch"), "OpenPose"),
+    "ImageLabelmapData": "HED",
+    "DeformableConvolution": "Deformable R-FCN",
 }
 
 

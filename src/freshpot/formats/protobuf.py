@@ -13,6 +13,7 @@ A field table (``schema/<name>.fields``) lists what makes messages compatible on
     message Outer
       1 kind   Outer.Kind = FIRST         number, name, type, words, default
       2 sizes  int64  repeated packed     a name of another package starts with a dot
+    extend Outer                          more fields of a message that stands above
 
 The pool is private so that nothing clashes with a package that registers the same file names.
 """
@@ -48,6 +49,9 @@ _WORDS = {*_LABELS, "packed", "deprecated"}
 _FIELD_LINE = re.compile(r"(?P<number>\d+)\s+(?P<name>\w+)\s+(?P<words>[^=]*?)\s*(=\s*(?P<default>.+))?")
 _ENUM_LINE = re.compile(r"(?P<number>-?\d+)\s+(?P<name>\w+)")
 
+#: table -> the table of what was added to its messages elsewhere, which is read behind it
+ADDITIONS = {"caffe": "caffe_forks"}
+
 #: Tables that come with freshpot. A table may only import one that stands before it.
 TABLES = (
     "caffe2",
@@ -70,6 +74,7 @@ class _TableReader:
         self.table = table
         self.file = descriptor_pb2.FileDescriptorProto(syntax="proto2")
         self.messages: dict[str, Any] = {}
+        self.open_enums: dict[str, Any] = {}
         self.enums: set[str] = set()
         self.open: Any = None
 
@@ -98,8 +103,10 @@ class _TableReader:
             self.file.dependency.append(rest)
         elif word == "message":
             self.open = self.messages[rest] = self._parent(rest, "nested_type", "message_type")
+        elif word == "extend":
+            self.open = self.messages[rest] if rest in self.messages else self.open_enums[rest]
         elif word == "enum":
-            self.open = self._parent(rest, "enum_type", "enum_type")
+            self.open = self.open_enums[rest] = self._parent(rest, "enum_type", "enum_type")
         elif isinstance(self.open, descriptor_pb2.DescriptorProto):
             self._field(line)
         else:
@@ -234,6 +241,18 @@ def build(text: str, table: str = "<table>") -> SimpleNamespace:
     return SimpleNamespace(**names)
 
 
+def read_table(name: str) -> str:
+    """The text of a field table that comes with freshpot.
+
+    Raises:
+        FormatError: the installation lacks it.
+    """
+    data = pkgutil.get_data("freshpot.formats", f"schema/{name}.fields")
+    if data is None:
+        raise FormatError(f"the field table schema/{name}.fields is missing from this installation")
+    return data.decode("utf-8")
+
+
 @functools.cache
 def load(name: str) -> SimpleNamespace:
     """The messages of one of :data:`TABLES`, as :func:`build` returns them, built on first use.
@@ -245,10 +264,9 @@ def load(name: str) -> SimpleNamespace:
         raise FormatError(
             f"no field table {name!r}; there are {', '.join(TABLES)}.{near_matches(name, TABLES)}"
         )
-    data = pkgutil.get_data("freshpot.formats", f"schema/{name}.fields")
-    if data is None:
-        raise FormatError(f"the field table schema/{name}.fields is missing from this installation")
-    text = data.decode("utf-8")
+    text = read_table(name)
+    if name in ADDITIONS:
+        text += "\n" + read_table(ADDITIONS[name])
     for imported in re.findall(r"^import\s+(?:\S*/)?(\w+)\.proto$", text, re.MULTILINE):
         load(imported)
     return build(text, f"{name}.fields")

@@ -69,28 +69,46 @@ class _Classes(_Normalized, abstract=True):
 
 
 class CaffeSoftmaxWithLoss(_Classes):
-    """loss = -sum of log P[label] / normalizer, with P the softmax of X along the axis of classes.
+    """loss = -sum of weight[label] * log P[label] / normalizer, with P the softmax of X along the axis of classes.
 
-    Shapes:   X: (outer, C, inner) with C at ``axis``; label: outer * inner floats -> loss: (), P: as X
-    Raises:   ShapeError for a number of labels that does not fit.
-    Source:   caffe/layers/softmax_loss_layer.cpp
+    Shapes:   X: (outer, C, inner) with C at ``axis``; label: outer * inner floats -> loss: (), P: as X;
+              losses: as label, the terms of the sum
+    Raises:   ShapeError for a number of labels, or class weights, that does not fit.
+    Source:   caffe/layers/softmax_loss_layer.cpp; the weights: SegNet's branch, the terms: R-FCN's
     """
 
-    def infer(self, X: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.empty((), dtype=X.dtype, device="meta"), torch.empty(
-            X.shape, dtype=X.dtype, device="meta"
-        )
+    outputs = (*_Normalized.outputs, Port("losses", optional=True))
+    args = (*_Classes.args, Arg("class_weights", [float], [], "one for each class; all 1 if there are none"))
+
+    def check(self, X: Tensor, label: Tensor, *_: Tensor) -> None:
+        super().check(X, label)
+        if self.class_weights and len(self.class_weights) != X.shape[self.axis]:
+            self.refuse(
+                f"there are {len(self.class_weights)} class weights for {X.shape[self.axis]} classes."
+            )
+
+    def infer(self, X: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+        shapes = ((), X.shape, label.shape)
+        return tuple(torch.empty(shape, dtype=X.dtype, device="meta") for shape in shapes[: self.num_outputs])
 
     calls = by_kernel
 
-    def kernel(self, X: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def _weights(self, numbers: Tensor, like: Tensor) -> Tensor | None:
+        """The weight of each label."""
+        return like.new_tensor(self.class_weights)[numbers] if self.class_weights else None
+
+    def kernel(self, X: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         P = torch.softmax(X, self.axis)
         folded = self.folded(P)
         numbers, counted = self.labels(label, folded)
         logs = folded.gather(1, numbers).clamp_(min=_TINY).log_()
         if counted is not None:
             logs *= counted
-        return logs.sum().neg_() / self.normalizer(counted, len(folded), numbers.numel()), P
+        weights = self._weights(numbers, logs)
+        if weights is not None:
+            logs *= weights
+        loss = logs.sum().neg_() / self.normalizer(counted, len(folded), numbers.numel())
+        return (loss, P, logs.neg().view(label.shape)) if self.num_outputs > 2 else (loss, P)
 
     @gradient("X label P dloss -> dX", calls=by_kernel)
     def backward(self, X: Tensor, label: Tensor, P: Tensor, dloss: Tensor) -> Tensor:
@@ -101,6 +119,9 @@ class CaffeSoftmaxWithLoss(_Classes):
         made.scatter_add_(1, numbers, torch.full_like(numbers, -1, dtype=P.dtype))
         if counted is not None:
             made *= counted
+        weights = self._weights(numbers, made)
+        if weights is not None:
+            made *= weights
         return made.mul_(scale).view(X.shape)
 
 

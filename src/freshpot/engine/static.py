@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _COPIED = 1 << 18
 
 #: elements up to which an output that nobody reads is computed at once, rather than left until somebody looks
-_AT_ONCE = 1 << 14
+_AT_ONCE = 1 << 13
 
 #: ordinary runs before a plan is bound to memory for the first time, and at most between two times
 _FIRST_AFTER, _LAST_AFTER = 2, 4096

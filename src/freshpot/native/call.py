@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -47,7 +47,7 @@ class Native:
     Args:
         name: of the function.
         emit: writes its body.
-        arrays: how many tensors it takes.
+        arrays: how many tensors and numbers it takes.
     """
 
     def __init__(self, name: str, emit: Callable[[Kernel], None], arrays: int) -> None:
@@ -59,11 +59,14 @@ class Native:
         self._table = ctypes.c_int64 * (HEADER + arrays)
         self._openmp = _openmp()
 
-    def bind(self, *tensors: torch.Tensor) -> Callable[[], None]:
-        """The call with these tensors, for many times: it keeps them, and costs little more than itself."""
+    def bind(self, *tensors: torch.Tensor, numbers: Sequence[int] = ()) -> Callable[[], None]:
+        """The call with these tensors, for many times: it keeps them, and costs little more than itself.
+
+        ``numbers`` follow the tensors' addresses in the table.
+        """
         parallel, *thread_of_how_many = self._openmp or (None, 0, 0)
         alone, address = self._alone, self._address
-        table = self._table(*thread_of_how_many, *map(_data_ptr, tensors))
+        table = self._table(*thread_of_how_many, *map(_data_ptr, tensors), *numbers)
         threads_of = torch.get_num_threads
 
         def run(kept: tuple[torch.Tensor, ...] = tensors) -> None:
@@ -75,5 +78,5 @@ class Native:
 
         return run
 
-    def __call__(self, *tensors: torch.Tensor) -> None:
-        self.bind(*tensors)()
+    def __call__(self, *tensors: torch.Tensor, numbers: Sequence[int] = ()) -> None:
+        self.bind(*tensors, numbers=numbers)()

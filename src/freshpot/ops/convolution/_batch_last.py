@@ -97,13 +97,11 @@ def data(s: Shape, W: Tensor, dY: Tensor) -> Tensor:
     return dX
 
 
-def backward_calls(
-    s: Shape, X: Tensor, W: Tensor, dY: Tensor, dWb: Sequence[Tensor], dX: Sequence[Tensor]
-) -> list[Call] | None:
-    """Both as calls in memory: into dW (and db), and into dX if there is one."""
+def weights_calls(s: Shape, X: Tensor, dY: Tensor, dWb: Sequence[Tensor]) -> list[Call] | None:
+    """`weights` as calls in memory, into dW (and db)."""
     from freshpot.native import conv
 
-    if not (all(t.is_contiguous() for t in (W, *dWb)) and all(map(is_batch_last, dX))):
+    if not all(t.is_contiguous() for t in dWb):
         return None
     padded = _frame(s)
     if padded is None:
@@ -112,8 +110,17 @@ def backward_calls(
         made = [call(_picture(s, padded).copy_, _reached(s, X))]
         X = padded
     dY, turned = _turned(dY)
-    made += [*turned, call(conv.weights(_framed(s), len(dWb) > 1).bind(X, dY, *dWb))]
-    return [*made, *(call(conv.data(s).bind(dY, W, out)) for out in dX)]
+    return [*made, *turned, call(conv.weights(_framed(s), len(dWb) > 1).bind(X, dY, *dWb))]
+
+
+def data_calls(s: Shape, W: Tensor, dY: Tensor, dX: Tensor) -> list[Call] | None:
+    """`data` as calls in memory."""
+    from freshpot.native import conv
+
+    if not (W.is_contiguous() and is_batch_last(dX)):
+        return None
+    dY, turned = _turned(dY)
+    return [*turned, call(conv.data(s).bind(dY, W, dX))]
 
 
 def _turned(X: Tensor) -> tuple[Tensor, list[Call]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,18 +15,24 @@ from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Call
-from freshpot.ops._tune import Ways, choose
+from freshpot.ops._tune import choose
 from freshpot.ops._window import WINDOW_ARGS, Layout, Windowed, channels_last, is_batch_last
-from freshpot.ops.convolution import _batch_last
-
-if TYPE_CHECKING:
-    from freshpot.native.conv import Shape
+from freshpot.ops.convolution import _batch_last, _planes
 
 #: the work of a convolution
 FORWARD, WEIGHTS, DATA = "forward", "gradient of the weights", "gradient of the data"
 _META = torch.device("meta")
 #: layouts of X that an operator remembers its way for
 _MOST_WAYS = 64
+#: images below which code for few of them comes first where nothing is timed
+_FEW = 8
+
+
+class Native(NamedTuple):
+    """A way by machine code: the module that has it, `_batch_last` or `_planes`, and the sizes as it wants them."""
+
+    by: Any
+    sizes: Any
 
 
 def conv_gradient(g: GradientMaker) -> list[Op]:
@@ -57,7 +64,7 @@ class Convolution(Windowed, abstract=True):
         if self.group < 1:
             self.refuse(f"group must be at least 1, got {self.group}.", ArgumentError)
         self._none = [0] * len(self.kernels)
-        self._ways: dict[Any, Shape | None] = {}
+        self._ways: dict[Any, Native | None] = {}
 
     def check(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> None:
         self.check_dims(X)
@@ -90,48 +97,60 @@ class Convolution(Windowed, abstract=True):
         pairs = zip(reversed(layout.heads), reversed(layout.tails), strict=True)
         return self._none, [m for pair in pairs for m in pair]
 
-    def _native(self, work: str, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
-        """The sizes for `_batch_last` where that is the way to take, else None: chosen once for each layout."""
+    def _native(
+        self, work: str, X: Tensor, W: Tensor, native: Callable[[Native], Any], aten: Callable[[], Any]
+    ) -> Native | None:
+        """The machine code that does it fastest, None where ATen does: chosen once for each layout."""
         if torch.compiler.is_compiling() or torch.is_grad_enabled():  # they want to see what is done
             return None
         key = (work, X.shape, X.stride(), X.dtype, X.device)  # as in _taken
         if key not in self._ways:
             if len(self._ways) >= _MOST_WAYS:
                 self._ways.clear()
-            self._ways[key] = self._choose(work, X, W, ways)
+            self._ways[key] = self._choose(work, X, W, native, aten)
         return self._ways[key]
 
-    def _choose(self, work: str, X: Tensor, W: Tensor, ways: Callable[[Shape], Ways]) -> Shape | None:
+    def _choose(
+        self, work: str, X: Tensor, W: Tensor, native: Callable[[Native], Any], aten: Callable[[], Any]
+    ) -> Native | None:
         if self.nhwc or self.group != 1 or any(d != 1 for d in self.dilations):
             return None
-        shape = _batch_last.shape_of(X, W, self.layout(tuple(X.shape[2:])), self.strides)
-        if shape is None:
+        layout = self.layout(tuple(X.shape[2:]))
+        found: dict[str, Native] = {}
+        shape = _batch_last.shape_of(X, W, layout, self.strides)
+        if shape is not None and (work != DATA or self.strides == [1, 1]):
+            found["native"] = Native(_batch_last, shape)
+        sizes = _planes.sizes_of(X, W, layout, self.strides)
+        if sizes is not None and (work != DATA or sizes.frame is not None):
+            few = {"planes": Native(_planes, sizes)}
+            found = {**few, **found} if X.shape[0] < _FEW else {**found, **few}
+        if not found:
             return None
-        layout = "batch last" if is_batch_last(X) else "batch first"
-        return shape if choose(f"convolution, {work}, {layout}, {shape}", ways(shape)) == "native" else None
+        ways: dict[str, Callable[[], Any]] = {n: functools.partial(native, way) for n, way in found.items()}
+        order = "batch last" if is_batch_last(X) else "batch first"
+        job = f"convolution, {work}, {order}, {shape or sizes}{', few' if 'planes' in found else ''}"
+        return found.get(choose(job, {**ways, "aten": aten}))
 
-    def _taken(self, work: str, X: Tensor) -> Shape | None:
+    def _taken(self, work: str, X: Tensor) -> Native | None:
         """What `_native` said of it."""
         return self._ways.get((work, X.shape, X.stride(), X.dtype, X.device))
 
     def kernel(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
-        shape = self._native(
+        way = self._native(
             FORWARD,
             X,
             W,
-            lambda s: {
-                "native": lambda: _batch_last.forward(s, X, W, b),
-                "aten": lambda: self._aten(X, W, b),
-            },
+            lambda way: way.by.forward(way.sizes, X, W, b),
+            lambda: self._aten(X, W, b),
         )
-        return self._aten(X, W, b) if shape is None else _batch_last.forward(shape, X, W, b)
+        return self._aten(X, W, b) if way is None else way.by.forward(way.sizes, X, W, b)
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         X, W, *b = inputs
-        shape = self._taken(FORWARD, X)
-        if shape is None:
+        way = self._taken(FORWARD, X)
+        if way is None:
             return None
-        return _batch_last.forward_calls(shape, X, W, b[0] if b else None, outputs[0])
+        return way.by.forward_calls(way.sizes, X, W, b[0] if b else None, outputs[0])
 
     def _plain(self, X: Tensor, W: Tensor, Y: Sequence[int]) -> bool:
         """True if the images are to be put in the filters' order of memory, N, C, H, W, rather than the filters in
@@ -196,27 +215,23 @@ class ConvolutionGradient(Convolution, abstract=True):
             WEIGHTS,
             X,
             W,
-            lambda s: {
-                "native": lambda: _batch_last.weights(s, X, dY, with_bias),
-                "aten": lambda: self._aten_gradient(X, W, dY, False, True),
-            },
+            lambda way: way.by.weights(way.sizes, X, dY, with_bias),
+            lambda: self._aten_gradient(X, W, dY, False, True),
         )
         data = None
-        if with_input and all(s == 1 for s in self.strides):
+        if with_input:
             data = self._native(
                 DATA,
                 X,
                 W,
-                lambda s: {
-                    "native": lambda: _batch_last.data(s, W, dY),
-                    "aten": lambda: self._aten_gradient(X, W, dY, True, False),
-                },
+                lambda way: way.by.data(way.sizes, W, dY),
+                lambda: self._aten_gradient(X, W, dY, True, False),
             )
         made = self._aten_gradient(X, W, dY, with_input and data is None, weights is None)
         if weights is not None:
-            made = [*_batch_last.weights(weights, X, dY, with_bias), *made]
+            made = [*weights.by.weights(weights.sizes, X, dY, with_bias), *made]
         if data is not None:
-            made.append(_batch_last.data(data, W, dY))
+            made.append(data.by.data(data.sizes, W, dY))
         return tuple(made)
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
@@ -225,7 +240,11 @@ class ConvolutionGradient(Convolution, abstract=True):
         weights, data = self._taken(WEIGHTS, X), self._taken(DATA, X)
         if weights is None or (len(outputs) > count and data is None):
             return None
-        return _batch_last.backward_calls(weights, X, W, dY, outputs[:count], outputs[count:])
+        made = weights.by.weights_calls(weights.sizes, X, dY, outputs[:count])
+        if made is None or len(outputs) == count or data is None:
+            return made
+        more = data.by.data_calls(data.sizes, W, dY, outputs[count])
+        return None if more is None else [*made, *more]
 
     def _aten_gradient(
         self, X: Tensor, W: Tensor, dY: Tensor, with_input: bool, with_weights: bool

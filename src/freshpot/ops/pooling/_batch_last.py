@@ -89,7 +89,7 @@ def forward_with_index(s: Shape, X: Tensor) -> tuple[Tensor, Tensor]:
     return Y, index
 
 
-def backward_by_index(s: Shape, index: Tensor, dY: Tensor) -> Tensor:
+def backward_by_index(s: Shape, X: Tensor, index: Tensor, dY: Tensor) -> Tensor:
     """dX: the pixel that the index names gets its window's dY."""
     from freshpot.native import pool
 

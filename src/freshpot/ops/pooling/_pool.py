@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._window import WINDOW_ARGS, Layout, Windowed
+from freshpot.ops.pooling import _batch_last, _planes
+
+
+def native_way(
+    X: Tensor, kernels: list[int], strides: list[int], outputs: tuple[int, ...]
+) -> tuple[Any, Any] | None:
+    """The module of machine code that pools X as its memory lies, and the sizes as it wants them; None: none does."""
+    for by in (_batch_last, _planes):
+        shape = by.shape_of(X, kernels, strides, outputs)
+        if shape is not None:
+            return by, shape
+    return None
 
 
 class Pool(Windowed, abstract=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +19,7 @@ from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Call, Operator, gradient
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
-from freshpot.ops.pooling import _batch_last
-
-if TYPE_CHECKING:
-    from freshpot.native.pool import Shape
+from freshpot.ops.pooling._pool import native_way
 
 _ATEN = torch.ops.aten
 #: what a maximum over nothing is
@@ -52,11 +49,11 @@ class Fit:
         """X as ATen's pooling wants it, padded with ``value`` if it must be."""
         return channels_last(X if self.plain else fitted(X, self.layout, self.kernels, self.strides, value))
 
-    def native(self, X: Tensor) -> Shape | None:
-        """The sizes, where X lies along the batch, as a convolution may leave it, and needs no padding."""
+    def native(self, X: Tensor) -> tuple[Any, Any] | None:
+        """The module of machine code for X as it lies in memory, and the sizes; None: ATen does it."""
         if any(self.layout.heads):
             return None
-        return _batch_last.shape_of(X, self.kernels, self.strides, self.layout.outputs)
+        return native_way(X, self.kernels, self.strides, self.layout.outputs)
 
     def unimage(self, dX: Tensor) -> Tensor:
         """The gradient of ``image``."""
@@ -148,16 +145,16 @@ class CaffeMaxPool(CaffePooling):
 
     def kernel(self, X: Tensor) -> tuple[Tensor, ...]:
         fit = self.fit(X)
-        if self.num_outputs < 3 and (shape := fit.native(X)) is not None:
-            return _batch_last.forward_with_index(shape, X)
+        if self.num_outputs < 3 and (way := fit.native(X)) is not None:
+            return way[0].forward_with_index(way[1], X)
         image = fit.image(X, _LOWEST)
         Y, index = _ATEN.max_pool2d_with_indices(image, *fit.aten, [1, 1], self._up)
         return (Y, index) if self.num_outputs < 3 else (Y, index, _mask(index, image.shape[3], fit))
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        if len(outputs) != 2 or (shape := self.fit(inputs[0]).native(inputs[0])) is None:
+        if len(outputs) != 2 or (way := self.fit(inputs[0]).native(inputs[0])) is None:
             return None
-        return _batch_last.forward_with_index_calls(shape, inputs[0], *outputs)
+        return way[0].forward_with_index_calls(way[1], inputs[0], *outputs)
 
 
 def _mask(index: Tensor, width: int, fit: Fit) -> Tensor:
@@ -192,15 +189,15 @@ class CaffeMaxPoolGradient(Scatter):
     """dX: every window's dY goes to the pixel that was its maximum. Source: caffe/layers/pooling_layer.cpp"""
 
     def kernel(self, X: Tensor, index: Tensor, dY: Tensor) -> Tensor:
-        shape = self.fit(X).native(X)
-        if shape is None:
+        way = self.fit(X).native(X)
+        if way is None:
             return super().kernel(X, index, dY)
-        return _batch_last.backward_by_index(shape, index, dY)
+        return way[0].backward_by_index(way[1], X, index, dY)
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         X, index, dY = inputs
-        shape = self.fit(X).native(X)
-        return None if shape is None else _batch_last.backward_by_index_calls(shape, index, dY, outputs[0])
+        way = self.fit(X).native(X)
+        return None if way is None else way[0].backward_by_index_calls(way[1], index, dY, outputs[0])
 
 
 class CaffeAveragePool(CaffePooling):

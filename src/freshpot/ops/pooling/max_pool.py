@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from freshpot.ops._operator import Call, gradient
 from freshpot.ops._window import Layout, channels_last, fitted, unfitted
-from freshpot.ops.pooling import _batch_last
-from freshpot.ops.pooling._pool import Pool, offsets
-
-if TYPE_CHECKING:
-    from freshpot.native.pool import Shape
+from freshpot.ops.pooling._pool import Pool, native_way, offsets
 
 #: windows of up to this many pixels are maxima of shifted views, which vectorises better than a pooling loop
 _SMALL = 9
@@ -34,23 +30,23 @@ class MaxPooling(Pool, abstract=True):
         if self.global_pooling:
             return self.in_order(images.amax(tuple(range(2, images.dim())), keepdim=True))
         layout = self.layout(tuple(images.shape[2:]))
-        if (shape := self._native(X, layout)) is not None:
-            return _batch_last.forward(shape, X)
+        if (way := self._native(X, layout)) is not None:
+            return way[0].forward(way[1], X)
         images = fitted(images, layout, self.kernels, self.strides, -math.inf)
         return self.in_order(self._maxima(images, layout))
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        shape = self._native_of(inputs[0])
-        return None if shape is None else _batch_last.forward_calls(shape, inputs[0], outputs[0])
+        way = self._native_of(inputs[0])
+        return None if way is None else way[0].forward_calls(way[1], inputs[0], outputs[0])
 
-    def _native_of(self, X: Tensor) -> Shape | None:
+    def _native_of(self, X: Tensor) -> tuple[Any, Any] | None:
         return None if self.global_pooling or self.nhwc else self._native(X, self.layout(tuple(X.shape[2:])))
 
-    def _native(self, X: Tensor, layout: Layout) -> Shape | None:
-        """The sizes, where X lies along the batch, as a convolution may leave it, else None."""
+    def _native(self, X: Tensor, layout: Layout) -> tuple[Any, Any] | None:
+        """The module of machine code for X as it lies in memory, and the sizes; None: ATen does it."""
         if X.dim() != 4 or self.nhwc or any((*self.heads, *self.tails)):
             return None
-        return _batch_last.shape_of(X, self.kernels, self.strides, layout.outputs)
+        return native_way(X, self.kernels, self.strides, layout.outputs)
 
     def _maxima(self, images: Tensor, layout: Layout) -> Tensor:
         large = (
@@ -69,9 +65,9 @@ class MaxPooling(Pool, abstract=True):
         return Y
 
     def _backward_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        shape = self._native_of(inputs[0])
+        way = self._native_of(inputs[0])
         X, Y, dY = inputs
-        return None if shape is None else _batch_last.backward_calls(shape, X, Y, dY, outputs[0])
+        return None if way is None else way[0].backward_calls(way[1], X, Y, dY, outputs[0])
 
     @gradient("X Y dY -> dX", check=Pool.check_gradient, calls=_backward_calls)
     def backward(self, X: Tensor, Y: Tensor, dY: Tensor) -> Tensor:
@@ -80,8 +76,8 @@ class MaxPooling(Pool, abstract=True):
         if self.global_pooling:
             return self.in_order(torch.eq(X, Y) * dY)
         layout = self.layout(tuple(X.shape[2:]))
-        if (shape := self._native(X, layout)) is not None:
-            return _batch_last.backward(shape, X, Y, dY)
+        if (way := self._native(X, layout)) is not None:
+            return way[0].backward(way[1], X, Y, dY)
         if self._tiles(X):
             return self.in_order(_tiled(X, Y, dY))
         images = fitted(X, layout, self.kernels, self.strides, -math.inf)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from freshpot.engine.workspace import Workspace
-from freshpot.errors import ArgumentError, GradientError, ShapeError
+from freshpot.errors import ArgumentError, FreshpotError, GradientError, ShapeError
 from freshpot.net import Net, Op, registry
 from freshpot.net.gradient import gradient_of
 
@@ -312,3 +312,12 @@ def test_batch_norm_refuses_other_channels() -> None:
     op = _op("BatchNorm", {"X": (2, 4), **BATCH_NORM}, 6, {})
     with pytest.raises(ShapeError, match="3 channels"):
         ws.run_once(Net("refused", [op]))
+
+
+@pytest.mark.parametrize("label", [4.0, -1.0, float("nan")])
+def test_a_label_that_is_no_class_is_refused(label: float) -> None:
+    ws = Workspace()
+    ws.feed("x", torch.randn(3, 4))
+    ws.feed("label", torch.tensor([0.0, label, 3.0]))
+    with pytest.raises(FreshpotError, match="out of bounds"):
+        ws.run_once(Net("n", [Op("CaffeSoftmaxWithLoss", ["x", "label"], ["loss", "P"], {"axis": 1})]))

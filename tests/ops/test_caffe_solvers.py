@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from freshpot.engine import Workspace
 from freshpot.errors import ArgumentError, ArityError, NetError, ShapeError
-from freshpot.net import Net, Op
+from freshpot.net import Net, Op, registry
 
 SHAPES = ((3, 4), (3,), (2, 1, 5))
 LR_MULTS, DECAY_MULTS = [1.0, 2.0, 1.0], [1.0, 0.0, 0.5]
@@ -143,14 +144,14 @@ def test_a_large_parameter_is_updated_in_one_pass_alike(
     decay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By machine code where there is any: as the passes of PyTorch do it."""
-    from freshpot.ops.optimizer import caffe_solvers
+    from freshpot.ops.optimizer import _one_pass
 
     rng = np.random.default_rng(3)
     start = [rng.standard_normal((400, 112), np.float32) for _ in range(3)]
     args = {"lr_mults": [1.0], "decay_mults": [1.0], "weight_decay": decay, "momentum": M}
     found = []
-    for width in (caffe_solvers.lanes(), 0):
-        monkeypatch.setattr(caffe_solvers, "lanes", lambda width=width: width)
+    for width in (_one_pass.lanes(), 0):
+        monkeypatch.setattr(_one_pass, "lanes", lambda width=width: width)
         ws = Workspace()
         ws.feed("lr", np.array([LR], np.float32))
         ws.feed("it", np.array([0], np.int64))
@@ -161,3 +162,30 @@ def test_a_large_parameter_is_updated_in_one_pass_alike(
         found.append([ws.get(name).numpy() for name in "pgh"])
     for ours, passes in zip(*found, strict=True):
         np.testing.assert_allclose(ours, passes, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("limit", [-1.0, 0.5])
+def test_steps_in_memory_of_the_plan_round_as_the_kernel(limit: float) -> None:
+    rng = np.random.default_rng(4)
+    start = [torch.from_numpy(rng.standard_normal(shape, np.float32)) for shape in SHAPES * 3]
+    names = [f"b{i}" for i in range(len(start))]
+    args = {
+        "lr_mults": LR_MULTS,
+        "decay_mults": DECAY_MULTS,
+        "weight_decay": 0.01,
+        "momentum": M,
+        "clip_gradients": limit,
+    }
+    op = Op("CaffeSGD", ["lr", "it", *names], ["norm", *names], args)
+    ws = Workspace()
+    lr, it = torch.tensor([LR]), torch.tensor([0])
+    for name, value in zip(("lr", "it", *names), (lr, it, *start), strict=True):
+        ws.feed(name, value.clone())
+    ws.create_net(Net("n", [op])).run(6)
+    operator = registry.get("CaffeSGD")(op)
+    assert operator.kernel_inplace is not None
+    for _ in range(6):
+        norm, *_blobs = operator.kernel_inplace(lr, it, *start)
+    assert torch.equal(ws.get("norm"), norm)
+    for name, wanted in zip(names, start, strict=True):
+        assert torch.equal(ws.get(name), wanted), name

@@ -323,6 +323,10 @@ class Kernel:
         """a in the lanes where the condition holds, b elsewhere."""
         return self._builder.select(condition, a, b)
 
+    def first(self, vector: Value) -> Value:
+        """The number in the first lane."""
+        return self._builder.extract_element(vector, ir.Constant(_I32, 0))
+
     def totals(self, vectors: Sequence[Value]) -> list[Value]:
         """Of each vector the sum of its lanes, added pairwise; many at a time cost less than one by one."""
         found: list[Value] = []

@@ -1,44 +1,78 @@
-"""Updating a large parameter in one pass over its memory.
+"""Updating the parameters of a net in one pass over their memory.
 
 Owned here: the step of stochastic gradient descent with momentum and weight decay, as BVLC Caffe's solver does
-it. Who calls it: ops/optimizer.
+it. Who calls it: ops/optimizer. The code knows no sizes: one function for all nets.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 
-from freshpot.native.build import Emitter, Kernel
+import torch
+
+from freshpot.native.build import Emitter, Kernel, Value
 from freshpot.native.call import Native
 from freshpot.native.machine import lanes
 
-#: vectors that a thread does before it looks for more
-_RUN = 64
+#: entries of the table for a parameter: addresses of w, g and h, and how many numbers they have
+_ENTRIES = 4
+#: factors of a parameter: rate, decay, momentum
+FACTORS = 3
 
 
-def _momentum(count: int) -> Emitter:
-    vectors = count // lanes()
-    run = max(n for n in range(1, min(vectors, _RUN) + 1) if vectors % n == 0)
-
+def _momentum() -> Emitter:
     def emit(k: Kernel) -> None:
-        param, grad, history, factors = (k.array(i) for i in range(4))
-        rate, decay, momentum = (k.spread(factors, i) for i in range(3))
-        with k.tasks(vectors // run) as task, k.loop(0, run) as i:
-            at = k.mul(k.add(k.mul(task, run), i), lanes())
-            w = k.load(param, at)
-            g = k.fma(decay, w, k.load(grad, at))
-            h = k.fma(rate, g, k.fmul(momentum, k.load(history, at)))
-            k.store(h, history, at)
-            k.store(h, grad, at)
-            k.store(k.fsub(w, h), param, at)
+        table, factors = k.array(0), k.array(1)
+        me, threads = k.threads()
+        with k.loop(0, k.load_number(table, 0)) as i:
+            entry = k.add(k.mul(i, _ENTRIES), 1)
+            w, g, h = (k.load_address(table, k.add(entry, j)) for j in range(3))
+            count = k.load_number(table, k.add(entry, 3))
+            rate, decay, momentum = (k.spread(factors, k.add(k.mul(i, FACTORS), j)) for j in range(FACTORS))
+
+            def step(read: Callable[[Value], Value], write: Callable[[Value, Value], None]) -> None:
+                param = read(w)
+                gradient = k.fma(decay, param, read(g))
+                moved = k.fma(rate, gradient, k.fmul(momentum, read(h)))
+                write(moved, h)
+                write(moved, g)
+                write(k.fsub(param, moved), w)
+
+            vectors, _ = k.divmod(count, lanes())
+            start, _ = k.divmod(k.mul(me, vectors), threads)
+            stop, _ = k.divmod(k.mul(k.add(me, 1), vectors), threads)
+            with k.loop(k.mul(start, lanes()), k.mul(stop, lanes()), lanes()) as at:
+                step(lambda array: k.load(array, at), lambda vector, array: k.store(vector, array, at))
+            with k.when(k.same(k.add(me, 1), threads)), k.loop(k.mul(vectors, lanes()), count) as at:
+                step(
+                    lambda array: k.spread(array, at),
+                    lambda vector, array: k.store_number(k.first(vector), array, at),
+                )
 
     return emit
 
 
-@functools.lru_cache(64)
-def momentum(count: int) -> Native:
-    """h = momentum h + rate (g + decay w); g = h; w = w - h, over ``count`` numbers, a multiple of the vector.
+@functools.cache
+def _native() -> Native:
+    return Native("momentum", _momentum(), 2)
 
-    Call with w, g, h, and the three numbers rate, decay, momentum as a tensor.
+
+def momentum(
+    triples: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], factors: torch.Tensor
+) -> Callable[[], None]:
+    """The call that does h = momentum h + rate (g + decay w); g = h; w = w - h for all w, g, h.
+
+    Args:
+        triples: w, g and h of each parameter, contiguous, of single precision.
+        factors: (parameters, 3), single precision: rate, decay and momentum of each; read when the call is made.
     """
-    return Native("momentum", _momentum(count), 4)
+    entries = [len(triples)]
+    for triple in triples:
+        entries += [*(t.data_ptr() for t in triple), triple[0].numel()]
+    run = _native().bind(torch.tensor(entries), factors)
+
+    def update(kept: Sequence[tuple[torch.Tensor, ...]] = tuple(triples)) -> None:
+        run()
+
+    return update

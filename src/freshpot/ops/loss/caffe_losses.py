@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._memory import by_kernel
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._memory import arrays, by_kernel, make, plain_arrays
+from freshpot.ops._operator import Call, Operator, call, gradient
+from freshpot.ops.loss import _picked
 
 _TINY = torch.finfo(torch.float32).tiny  # the smallest normal float, as the original's FLT_MIN
 _LOG_FLOOR = 1e-20  # the original's kLOG_THRESHOLD
@@ -91,13 +94,34 @@ class CaffeSoftmaxWithLoss(_Classes):
         shapes = ((), X.shape, label.shape)
         return tuple(torch.empty(shape, dtype=X.dtype, device="meta") for shape in shapes[: self.num_outputs])
 
-    calls = by_kernel
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        run = self._small(*inputs, *outputs) if len(outputs) == 2 else None
+        return by_kernel(self, inputs, outputs) if run is None else [call(run)]
+
+    def _small(self, X: Tensor, label: Tensor, loss: Tensor, P: Tensor) -> Callable[[], None] | None:
+        """The call for few scores, where all labels count alike."""
+        if self.has("ignore_label") or self.class_weights or not P.is_contiguous():
+            return None
+        rows = _picked.rows_of(X, label, self.axis, lambda: self._by_torch(X, label))
+        return None if rows is None else _picked.forward(rows, X, P, loss, _TINY, self._constant(X, label))
+
+    def _constant(self, X: Tensor, label: Tensor) -> float:
+        """What the sum is divided by where no label is ignored."""
+        return float(self.normalizer(None, X.shape[: self.axis].numel(), label.numel()))
 
     def _weights(self, numbers: Tensor, like: Tensor) -> Tensor | None:
         """The weight of each label."""
         return like.new_tensor(self.class_weights)[numbers] if self.class_weights else None
 
     def kernel(self, X: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+        loss, P = X.new_empty(()), torch.empty_like(X)
+        run = self._small(X, label, loss, P) if self.num_outputs < 3 and plain_arrays(X, label) else None
+        if run is None:
+            return self._by_torch(X, label)
+        make([call(run)])
+        return loss, P
+
+    def _by_torch(self, X: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         P = torch.softmax(X, self.axis)
         folded = self.folded(P)
         numbers, counted = self.labels(label, folded)
@@ -110,8 +134,26 @@ class CaffeSoftmaxWithLoss(_Classes):
         loss = logs.sum().neg_() / self.normalizer(counted, len(folded), numbers.numel())
         return (loss, P, logs.neg().view(label.shape)) if self.num_outputs > 2 else (loss, P)
 
-    @gradient("X label P dloss -> dX", calls=by_kernel)
+    def _slope_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        run = self._small_slope(*inputs, *outputs)
+        return by_kernel(self, inputs, outputs) if run is None else [call(run)]
+
+    def _small_slope(
+        self, X: Tensor, label: Tensor, P: Tensor, dloss: Tensor, dX: Tensor
+    ) -> Callable[[], None] | None:
+        weighted = self.has("ignore_label") or self.class_weights
+        if weighted or not dX.is_contiguous() or arrays(P, dloss) is None:
+            return None
+        rows = _picked.rows_of(P, label, self.axis, lambda: self._by_torch(X, label))
+        return None if rows is None else _picked.backward(rows, P, dloss, dX, self._constant(X, label))
+
+    @gradient("X label P dloss -> dX", calls=_slope_calls)
     def backward(self, X: Tensor, label: Tensor, P: Tensor, dloss: Tensor) -> Tensor:
+        dX = torch.empty_like(X)
+        run = self._small_slope(X, label, P, dloss, dX) if plain_arrays(X, label) else None
+        if run is not None:
+            make([call(run)])
+            return dX
         folded = self.folded(P)
         numbers, counted = self.labels(label, folded)
         scale = dloss / self.normalizer(counted, len(folded), numbers.numel())

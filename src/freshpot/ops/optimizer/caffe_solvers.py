@@ -10,18 +10,14 @@ import torch
 from torch import Tensor
 
 from freshpot.errors import ArgumentError, ArityError
-from freshpot.native.machine import lanes
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Call, Operator, call
-from freshpot.ops.exposure import written
+from freshpot.ops.optimizer._one_pass import OnePass, fits
 from freshpot.ops.optimizer._update import ITER, LR, f32
 
 _MOMENTUM = Arg("momentum", float, 0.0, "share of the history that is kept")
 _DELTA = Arg("delta", float, 1e-8, "added to divisors")
-
-#: numbers in a parameter from which on passes over its memory are what an update costs
-_LARGE = 1 << 15
 
 Group = list[Tensor]
 #: a number of single precision, or a tensor of it on a device
@@ -35,24 +31,6 @@ def times(rate: Rate, factor: Rate) -> Rate:
     if isinstance(rate, Tensor):
         return (rate.reshape(()).double() * factor).float()
     return (factor.double() * rate).float() if isinstance(factor, Tensor) else f32(rate * factor)
-
-
-def momentum_of(count: int) -> Any:
-    """`freshpot.native.update.momentum`, loaded when it is first used."""
-    from freshpot.native.update import momentum
-
-    return momentum(count)
-
-
-def _in_one_pass(*tensors: Tensor) -> bool:
-    """True if machine code may update this parameter, by addresses, and it is worth it."""
-    width = lanes()
-    count = tensors[0].numel()
-    return bool(width) and count >= _LARGE and count % width == 0 and all(map(_simple, tensors))
-
-
-def _simple(t: Tensor) -> bool:
-    return type(t) is Tensor and t.is_cpu and t.is_contiguous() and t.dtype is torch.float32
 
 
 class CaffeUpdate(Operator, abstract=True):
@@ -190,20 +168,31 @@ class CaffeSGD(CaffeUpdate):
     Source:   BVLC/caffe src/caffe/solvers/sgd_solver.cpp
     """
 
-    def step(self, p: Group, g: Group, rate: Rate, decay: float, *slots: Group) -> None:
-        triples = list(zip(p, g, *slots, strict=True))
-        plain = self.iter_size == 1 and (not decay or self.regularization == "L2")
-        large = [t for t in triples if plain and _in_one_pass(*t)]
-        if large:
-            factors = torch.tensor([rate, decay, self.momentum])
-            for triple in large:
-                momentum_of(triple[0].numel())(*triple, factors)
-                written(*triple)
-            taken = {id(t[0]) for t in large}
-            triples = [t for t in triples if id(t[0]) not in taken]
-        if triples:
-            others = [list(group) for group in zip(*triples, strict=True)]
-            super().step(others[0], others[1], rate, decay, *others[2:])
+    def kernel_inplace(self, lr: Tensor, it: Tensor, *blobs: Tensor) -> tuple[Tensor, ...]:
+        one = self._in_one_pass(blobs)
+        if one is None:
+            return super().kernel_inplace(lr, it, *blobs)
+        norm = self._clip(blobs[self.count : 2 * self.count])
+        one.run(lr)
+        return norm, *blobs
+
+    def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
+        lr, _, *blobs = inputs
+        one = self._in_one_pass(blobs)
+        if one is None:
+            return super().calls(inputs, outputs)
+        grads = tuple(blobs[self.count : 2 * self.count])
+        limited = self.clip_gradients >= 0
+        norm = call(lambda: outputs[0].copy_(self._clip(grads))) if limited else call(outputs[0].zero_)
+        return [norm, call(one.run, lr)]
+
+    def _in_one_pass(self, blobs: Sequence[Tensor]) -> OnePass | None:
+        """All parameters' steps by machine code, where it does what the rule says and may."""
+        plain = self.iter_size == 1 and (not self.weight_decay or self.regularization == "L2")
+        if not plain or not fits(blobs):
+            return None
+        decays = [f32(f32(self.weight_decay) * f32(mult)) for mult in self.decay_mults]
+        return OnePass(blobs, self.lr_mults, decays, self.momentum)
 
     def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         (h,) = slots

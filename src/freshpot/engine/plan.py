@@ -6,7 +6,8 @@ Binding looks up every blob, builds every operator (arguments parsed and checked
 flat Python function with one line an operator: ``b3.value = k1(b0.value, b2.value)``. Running calls that
 function: no look-ups by name, no argument parsing. Inputs are checked against the operators' declarations
 in a first, slower run, and again whenever the workspace says that shapes may have changed. After some runs
-the plan is bound to memory of its own (`static`), where the operators allow it; on a GPU it becomes a graph (`graph`).
+the plan is bound to memory of its own (`static`), where the operators allow it; on a GPU it becomes a graph (`graph`);
+a net of images that only predicts may run in blocks of channels (`visible`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from freshpot.engine import graph
+from freshpot.engine import graph, visible
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
 from freshpot.engine.precision import reduce
@@ -130,11 +131,15 @@ class Plan:
         fit, naming the net, the operator and the blob. Blobs made before the failure stay, empty.
 
     ``like``: a plan that may be of this very net, whose operators then serve again if they remember nothing.
+    ``often``: it is a program's whole net, and run many times: it may run in blocks of channels (`visible`).
     """
 
-    def __init__(self, net: Net, workspace: Workspace, like: Plan | None = None) -> None:
+    def __init__(
+        self, net: Net, workspace: Workspace, like: Plan | None = None, *, often: bool = False
+    ) -> None:
         self.net = net
         self.workspace = workspace
+        self._often = often
         self.steps: list[Step] = []
         made: Sequence[Operator | None] = [None] * len(net.ops)
         if like is not None and like.net is net and not like.remembers:
@@ -170,6 +175,9 @@ class Plan:
         near = all(step.operator.device.type == "cpu" for step in self.steps)
         self._binding = Binding(self.steps if near and not self.workspace.inner else [])
         self._graph = graph.of_plan(self)
+        self._visible = None
+        if self._often and visible.suits(self.steps):
+            self._visible = visible.Visible(self.steps, self._run_ordinary, self._let_go)
         self._bound_at = self.workspace.layout_epoch
         self._checked_at = -1
 
@@ -208,10 +216,19 @@ class Plan:
         try:
             if self._graph is not None and self._graph.run():
                 return
-            if self._static is None or not self._run_static(self._static):
-                self._run_flat()
+            if self._visible is None or not self._visible.run(self._checked_at):
+                self._run_ordinary()
         except Exception as error:
             self._raise(self._failed_step(error), error)
+
+    def _run_ordinary(self) -> None:
+        if self._static is None or not self._run_static(self._static):
+            self._run_flat()
+
+    def _let_go(self) -> None:
+        """Hold no memory: other code runs the steps from now on."""
+        self._static = None
+        self._binding = Binding(self.steps)
 
     @property
     def checked(self) -> bool:

@@ -174,7 +174,7 @@ class Workspace:
                 " Pass overwrite=True to replace it, or give the net another name.",
                 net=net.name,
             )
-        plan = self.nets[net.name] = Plan(net, self, like=self.nets.get(net.name))
+        plan = self.nets[net.name] = Plan(net, self, like=self.nets.get(net.name), often=True)
         return plan
 
     def net(self, name: str) -> Plan:

@@ -7,7 +7,7 @@ fold or pack weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ class Remade:
 
     __slots__ = ("_known", "_make", "_value")
 
+    #: how often anything was made, in this process
+    made: ClassVar[int] = 0
+
     def __init__(self, make: Callable[..., Any]) -> None:
         self._make = make
         self._known: list[tuple[Tensor, int | None, Tensor | None]] = []
@@ -36,6 +39,7 @@ class Remade:
             # what a program could write to unseen is compared with a copy
             self._known = [(t, version(t), t.clone() if was_exposed(t) else None) for t in sources]
             self._value = self._make(*sources)
+            Remade.made += 1
         return self._value
 
     def _all_same(self, sources: Sequence[Tensor]) -> bool:

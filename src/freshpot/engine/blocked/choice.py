@@ -71,6 +71,11 @@ class Blocked:
                 blueprint, self._full = fast, full
         self._blueprint = blueprint if blueprint.worthwhile else None
 
+    @property
+    def ready(self) -> bool:
+        """True if that is how it runs."""
+        return self._net is not None
+
     def run(self, otherwise: Callable[[], None]) -> bool:
         """Run it; False, and nothing done, if it is to be run ``otherwise``."""
         if self._net is None and self._blueprint is not None:

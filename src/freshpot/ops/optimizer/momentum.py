@@ -12,6 +12,7 @@ from torch import Tensor
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._memory import arrays, full, make, plain_arrays
 from freshpot.ops._operator import Call, call
+from freshpot.ops.exposure import written
 from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, scalar
 
 _MOMENTUM = Arg("momentum", float, 0.0, "share of the last step that is kept, 0 to 1")
@@ -85,6 +86,7 @@ class MomentumSGDUpdate(Update):
         grad, moment, lr, param = small
         kept, last = full(moment, self.momentum), np.empty_like(moment)
         scale, move = call(np.multiply, grad, lr.ravel(), grad), call(np.subtract, param, grad, param)
+        noted = call(written, inputs[3])  # for those who keep what they made from it
         if self.nesterov:
             return [
                 call(np.multiply, moment, kept, last),
@@ -93,13 +95,14 @@ class MomentumSGDUpdate(Update):
                 call(np.multiply, moment, full(moment, 1 + self.momentum), grad),
                 call(np.subtract, grad, last, grad),
                 move,
+                noted,
             ]
         old = (
             [call(np.multiply, moment, kept, moment), call(np.add, grad, moment, grad)]
             if self.momentum
             else []
         )
-        return [scale, *old, call(np.copyto, moment, grad), move]
+        return [scale, *old, call(np.copyto, moment, grad), move, noted]
 
 
 class FP32MomentumSGDUpdate(Update):

@@ -1,4 +1,4 @@
-"""Nets written as prototxt and caffemodel: Caffe's outputs are the net's; and the table of docs/convert.md."""
+"""Nets written as prototxt and caffemodel: Caffe's outputs are the net's; and the table of files of docs/convert.md."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from test_to_onnx import (
     op,
 )
 from test_to_onnx import NETS as WHOLE
+from test_to_onnx import layers as recurrent
 
 import caffe
-from freshpot.cli import convert as command
 from freshpot.cli import main
 from freshpot.convert.netdef import net_to_proto
 from freshpot.convert.pair import write_pair
 from freshpot.convert.to_caffe import converters, to_caffe, write_caffe
 from freshpot.errors import DTypeError, MissingBlobError, NotSupportedError
 from freshpot.net import Net, Op, registry
+from freshpot.torch import _files as command
 
 C4 = (np.abs(RNG.standard_normal(4)) + 0.5).astype("f4")
 W, WT = numbers(6, 2, 3, 3), numbers(4, 3, 3, 3)
@@ -69,6 +70,11 @@ CASES: dict[str, tuple[Op, np.ndarray, Arrays, Sequence[str]]] = {
                       IMAGE, {"w": WT}, ["y"]),
     "FC": (op("FC", "x w b"), IMAGE, {"w": numbers(5, 192), "b": numbers(5)}, ["y"]),
     "FC, another axis": (op("FC", "x w b", axis=3), IMAGE, {"w": numbers(5, 8), "b": numbers(5)}, ["y"]),
+    "MatMul": (op("MatMul", "x w"), ROWS, {"w": numbers(ROWS.shape[1], 4)}, ["y"]),
+    "MatMul, of images": (op("MatMul", "x w"), IMAGE, {"w": numbers(192, 4)}, ["y"]),
+    "MatMul, turned": (op("MatMul", "x w", trans_b=1), ROWS, {"w": numbers(4, ROWS.shape[1])}, ["y"]),
+    "BatchMatMul": (op("BatchMatMul", "x w", broadcast=1), numbers(2, 3, 5), {"w": numbers(5, 4)}, ["y"]),
+    "ConstantFill": (op("ConstantFill", "x", input_as_shape=0, value=0.5), ROWS, {}, ["y"]),
     "MaxPool": (op("MaxPool", kernel=2, stride=2), IMAGE, {}, ["y"]),
     "MaxPool, rounded down": (op("MaxPool", kernel=3, stride=2), IMAGE, {}, ["y"]),
     "MaxPool, a longer tail": (op("MaxPool", kernel=3, stride=2, pads=[0, 0, 1, 1]), IMAGE, {}, ["y"]),
@@ -162,8 +168,85 @@ def test_every_converter_is_tested() -> None:
         "Alias",
         "CaffeKeep",
         "ResizeLike",
+        "RecurrentLayers",
+        "LSTMUnit",
     }
     assert all(registry.get(type) for type in converters())
+
+
+#: name -> operator, data by blob, fixed values
+RECURRENT: dict[str, tuple[Op, Arrays, Arrays]] = {}
+for _name, _more, _shape in (
+    ("a layer", {}, (5, 2, 3)),
+    ("two layers", {"count": 2}, (5, 2, 3)),
+    ("without biases", {"biases": 0}, (5, 2, 3)),
+    ("one sequence in front", {"batch_first": 1}, (1, 5, 3)),
+    ("one step of sequences in front", {"batch_first": 1}, (3, 1, 3)),
+):
+    _op, _fixed, _ = recurrent("lstm", 4, 1, **_more)
+    _batch = _shape[0] if "batch_first" in _more else _shape[1]
+    _states = {blob: numbers(*(_more.get("count", 1), _batch, 4)) for blob in _op.inputs[1:3]}
+    _weights = {blob: value for blob, value in _fixed.items() if blob not in _states}
+    RECURRENT[_name] = (_op, {"x": numbers(*_shape), **_states}, _weights)
+_zeros = {blob: np.zeros((2, 2, 4), "f4") for blob in RECURRENT["two layers"][0].inputs[1:3]}
+RECURRENT["two layers from zero"] = (
+    RECURRENT["two layers"][0],
+    {"x": numbers(5, 2, 3)},
+    {**RECURRENT["two layers"][2], **_zeros},
+)
+_unit = {"h": numbers(1, 2, 3), "c": numbers(1, 2, 3), "x": numbers(1, 2, 12)}
+RECURRENT["a step"] = (op("LSTMUnit", "h c x t", "y d", sequence_lengths=0), _unit, {"t": np.int32([0])})
+RECURRENT["a step that forgets less"] = (
+    op("LSTMUnit", "h c x t", "y d", sequence_lengths=0, forget_bias=0.5),
+    _unit,
+    {"t": np.int32([0])},
+)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers(name: str, tmp_path: Path) -> None:
+    """All outputs, the last states too; twice: the layers keep nothing between runs."""
+    step, feeds, fixed = RECURRENT[name]
+    net = Net("n", [step])
+    parameters = {blob: torch.from_numpy(value) for blob, value in fixed.items()}
+    inputs = {blob: (value.shape, torch.float32) for blob, value in feeds.items()}
+    path = tmp_path / "net.prototxt"
+    write_caffe(path, net, parameters, inputs, step.outputs)
+    made = caffe.Net(str(path), str(path.with_suffix(".caffemodel")), caffe.TEST)
+    wanted = by_engine(net, {**feeds, **fixed}, step.outputs)
+    for _ in range(2):
+        for blob, value in feeds.items():
+            if blob in made.blobs:
+                made.blobs[blob].data[...] = value
+        made.forward()
+        for blob, value in zip(step.outputs, wanted, strict=True):
+            np.testing.assert_allclose(made.blobs[blob].data, value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "gru"}, "for LSTM read forwards alone"),
+        ({"bidirectional": 1}, "for LSTM read forwards alone"),
+        ({"batch_first": 1}, r"turns \(batch, steps\) round"),
+        ({"dropout": 0.5, "is_test": 0}, "form for use"),
+    ],
+)
+def test_recurrent_layers_that_caffe_has_not(change: dict[str, Any], words: str) -> None:
+    kind = str(change.get("kind", "lstm"))
+    step, fixed, _ = recurrent(kind, 3 if kind == "gru" else 4, 1 + change.get("bidirectional", 0))
+    step.args.update(change)
+    parameters = {blob: torch.from_numpy(value) for blob, value in fixed.items()}
+    with pytest.raises(NotSupportedError, match=words):
+        to_caffe(Net("n", [step]), parameters, {"x": ((5, 2, 3), torch.float32)}, ["y"])
+
+
+def test_lengths_of_sequences_are_no_layer_s() -> None:
+    step = op("LSTMUnit", "h c x s t", "y d")
+    parameters = {"s": torch.tensor([1, 2], dtype=torch.int32), "t": torch.tensor([0], dtype=torch.int32)}
+    inputs = {blob: ((1, 2, size), torch.float32) for blob, size in (("h", 3), ("c", 3), ("x", 12))}
+    with pytest.raises(NotSupportedError, match="no lengths of sequences"):
+        to_caffe(Net("n", [step]), parameters, inputs, ["y"])
 
 
 @pytest.mark.parametrize(
@@ -184,6 +267,7 @@ def test_every_converter_is_tested() -> None:
         (op("ReduceSum", axes=[1], keepdims=0), {}, "only last dimensions"),
         (op("Relu", "w"), {"w": W}, "'w' is a parameter that a layer would have to read"),
         (op("Conv", "x w", kernel=1, order="NHWC"), {"w": numbers(3, 1, 1, 8)}, "no order NHWC"),
+        (op("MatMul", "x x2", trans_b=1), {}, "a matrix that is a parameter"),
         (op("LSTM", "x cont h c wx b wh", "y a d e f g"), {}, "must be a parameter"),
     ],
 )
@@ -281,7 +365,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "convert.md"
 
 def table() -> dict[tuple[str, str], bool]:
     """(source's suffix, target's suffix) -> True if the document says yes."""
-    rows = [line.strip("|").split("|") for line in DOCS.read_text().splitlines() if line.startswith("|")]
+    text = DOCS.read_text().partition("## Files")[2]
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
     head = [re.findall(r"`FILE?(\.\w+)`|`(\w+)/`", cell) for cell in rows[0][1:]]
     made = {}
     for row in rows[2:]:
@@ -303,6 +388,7 @@ def test_the_table_is_true(tmp_path: Path, monkeypatch: Any) -> None:
     written("LeNet", tmp_path)
     assert main(["convert", "net.prototxt", "net.caffemodel", "net.onnx"]) == 0
     assert main(["convert", "net.prototxt", "net.caffemodel", "pair"]) == 0
+    assert main(["convert", "net.prototxt", "net.caffemodel", "net.pdmodel"]) == 0
     from freshpot.convert.netdef import net_from_bytes
 
     text = str(net_to_proto(net_from_bytes(Path("pair/predict_net.pb").read_bytes())))
@@ -312,6 +398,7 @@ def test_the_table_is_true(tmp_path: Path, monkeypatch: Any) -> None:
         ".onnx": ["net.onnx"],
         ".pb": ["pair/predict_net.pb", "pair/init_net.pb"],
         ".pbtxt": ["pair/net.pbtxt", "pair/init_net.pb"],
+        ".pdmodel": ["net.pdmodel"],
     }
     for (source, target), yes in said.items():
         made = Path(f"made_{source[1:]}{target}")

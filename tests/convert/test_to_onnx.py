@@ -125,6 +125,15 @@ CASES: dict[str, tuple[Op, np.ndarray, Arrays, Sequence[str]]] = {
     "WindowMaxPool": (op("WindowMaxPool", kernels=[2, 2], strides=[1, 2], pads=[1, 0], dilations=[2, 1], round_up=0),
                       IMAGE, {}, ["y"]),
     "LpPool": (op("LpPool", kernel=2, stride=2, p=2.0), IMAGE, {}, ["y"]),
+    **{
+        f"LSTMUnit {kind}": (
+            op("LSTMUnit", "h c x s t" if kind else "h c x t", "y d", sequence_lengths=int(bool(kind)), **more),
+            numbers(1, 3, 20),
+            {"h": numbers(1, 3, 5), "c": numbers(1, 3, 5), "s": np.int32([2, 1, 4]), "t": np.int32([1])},
+            ["y", "d"],
+        )
+        for kind, more in (("", {"forget_bias": 0.5}), ("stays", {}), ("drops", {"drop_states": 1}))
+    },
     "CaffeLSTMUnit": (op("CaffeLSTMUnit", "c x m", "C H"), numbers(1, 3, 20), {"c": numbers(1, 3, 5),
                       "m": np.array([[0, 1, 1]], "f4")}, ["C", "H"]),
 }  # fmt: skip

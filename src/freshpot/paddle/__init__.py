@@ -59,6 +59,7 @@ from freshpot.paddle.hapi.model import Model
 from freshpot.paddle.hapi.summary import summary
 from freshpot.paddle.io import DataLoader
 from freshpot.paddle.io.reader import batch
+from freshpot.paddle.jit._translated import layer
 from freshpot.paddle.nn.layer import create_parameter
 from freshpot.paddle.tensor import *  # noqa: F403
 
@@ -70,10 +71,10 @@ __all__ = [
     "ParamAttr", "Tensor", "amp", "autograd", "batch", "callbacks", "create_parameter", "dataset",
     "disable_static", "distributed", "distribution", "dtype", "enable_grad", "enable_static", "finfo", "flops",
     "fluid", "get_cuda_rng_state", "get_default_dtype", "get_device", "get_flags", "get_rng_state", "grad",
-    "iinfo", "in_dynamic_mode", "install", "io", "is_compiled_with_cuda", "is_grad_enabled", "jit", "linalg",
-    "load", "metric", "nn", "no_grad", "onnx", "optimizer", "reader", "regularizer", "save", "set_cuda_rng_state",
-    "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions", "set_rng_state",
-    "static", "summary", "tensor", "utils", "vision",
+    "iinfo", "in_dynamic_mode", "install", "io", "is_compiled_with_cuda", "is_grad_enabled", "jit", "layer",
+    "linalg", "load", "metric", "nn", "no_grad", "onnx", "optimizer", "reader", "regularizer", "save",
+    "set_cuda_rng_state", "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions",
+    "set_rng_state", "static", "summary", "tensor", "utils", "vision",
 ]  # fmt: skip
 
 get_cuda_rng_state, set_cuda_rng_state = get_rng_state, set_rng_state

@@ -6,8 +6,7 @@ import os
 from typing import Any
 
 from freshpot.errors import NotSupportedError
-from freshpot.paddle._state import to_dtype
-from freshpot.paddle.jit import captured, specifications
+from freshpot.paddle.jit._captured import captured
 
 __all__ = ["export"]
 
@@ -23,18 +22,11 @@ def export(layer: Any, path: str, input_spec: Any = None, opset_version: int = 9
         ArgumentError: nothing is known of the inputs.
         NotSupportedError: ``output_spec``; operations that ONNX or nets have no counterpart for.
     """
-    from freshpot.convert.onnx import to_onnx
-    from freshpot.formats.onnx import write_model
-
     if configs.get("output_spec") is not None:
         raise NotSupportedError(
             "onnx.export: output_spec is not done here; export a layer that returns what you want"
         )
     made = captured(layer, input_spec, "onnx.export")
-    inputs = {}
-    for name, spec in zip(made.inputs, specifications(layer, input_spec, "onnx.export"), strict=True):
-        shape = [1 if size is None or size < 0 else int(size) for size in spec.shape]
-        inputs[name] = (shape, to_dtype(spec.dtype))
     target = str(path).removesuffix(".onnx") + ".onnx"
     os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
-    write_model(target, to_onnx(made.net, made.parameters, inputs, made.net.outputs))
+    made.write(target)

@@ -1,4 +1,4 @@
-"""A ``torch.nn.Module`` as a net.
+"""A ``torch.nn.Module``, or a net of any kind, as a net of the engine.
 
 Owned here: from an exported ATen graph to operators. Who calls it: users (`freshpot.torch.capture`).
 Each ATen operator has a converter, a short function in `_aten/<family>.py`.
@@ -6,8 +6,11 @@ Each ATen operator has a converter, a short function in `_aten/<family>.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,13 +19,15 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
 from freshpot.engine import Plan, Workspace
-from freshpot.errors import ArityError, NotSupportedError, near_matches
+from freshpot.errors import ArgumentError, ArityError, NotSupportedError, near_matches
 from freshpot.net import Net
 from freshpot.net.gradient import backward
 from freshpot.net.grads import GradName
-from freshpot.torch._exported import export
+from freshpot.torch._exported import export, simpler
 from freshpot.torch._graph import Lowering, converters, matters, name_of
-from freshpot.torch._module import NetModule
+from freshpot.torch._module import NetModule, module
+from freshpot.torch._sizes import is_open
+from freshpot.torch._sources import Shapes, read
 
 
 @dataclass
@@ -35,6 +40,7 @@ class Captured:
         trainable: the blobs that learn.
         inputs: the blobs that are data.
         constants: the parameters that no state_dict of the module has.
+        shapes: sizes and type of the inputs, as far as they are known; a first size of None is open.
     """
 
     net: Net
@@ -42,6 +48,7 @@ class Captured:
     trainable: list[str]
     inputs: list[str]
     constants: list[str] = field(default_factory=list)
+    shapes: Shapes = field(default_factory=dict)
     workspace: Workspace = field(default_factory=Workspace, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,23 +92,63 @@ class Captured:
         self._plan = None
         return grads
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Call inputs and outputs otherwise; a name that another blob has is not taken."""
+        taken = {*self.net.blobs(), *self.net.outputs}
+        table: dict[str, str] = {}
+        for old, new in names.items():
+            if new not in taken:
+                table[old] = new
+                taken.add(new)
+
+        def called(blobs: Sequence[str]) -> list[str]:
+            return [table.get(blob, blob) for blob in blobs]
+
+        for op in self.net.ops:
+            op.inputs, op.outputs = called(op.inputs), called(op.outputs)
+        self.net.inputs, self.net.outputs, self.inputs = map(
+            called, (self.net.inputs, self.net.outputs, self.inputs)
+        )
+        self.shapes = {table.get(blob, blob): shape for blob, shape in self.shapes.items()}
+        self._plan = None
+
+    def write(self, path: str | os.PathLike[str], shapes: Mapping[str, Sequence[int]] | None = None) -> None:
+        """Write the net, as it is in use, to a file of the kind that the path's suffix says.
+
+        Args:
+            path: ``FILE.onnx``; ``FILE.prototxt``, which gets ``FILE.caffemodel`` beside it; ``FILE.pdmodel``, which
+                gets ``FILE.pdiparams``; ``FILE.pt``, a state_dict; or a folder, for Caffe2's predict_net.pb and
+                init_net.pb. Each file is written atomically.
+            shapes: sizes of inputs, for ONNX and Caffe, whose nets have sizes; an open batch is 1 otherwise.
+
+        Raises:
+            ArgumentError: another suffix, or the sizes of an input are not known.
+            NotSupportedError: operators that the format has no counterpart for, all of them named.
+            OSError: the folder is missing or not writable.
+        """
+        from freshpot.torch._files import write
+
+        write(Path(path), read(self, None, None, None), shapes)
+
 
 def capture(
-    module: nn.Module,
-    example_inputs: Sequence[Tensor] | Tensor,
+    net: Any,
+    example_inputs: Sequence[Any] | Any = None,
     name: str | None = None,
     *,
     open_batch: bool | None = None,
 ) -> Captured:
-    """A module as a net that the engine runs and trains.
+    """A module, or a net of any kind, as a net that the engine runs, trains and writes.
 
     The module is exported (torch.export) in the mode it is in, train or eval, with these inputs; the net
     keeps what the export fixed: control flow, and sizes other than the inputs' first ones, the batch's
     (these too if the example's is 1, or the module cannot do without knowing it). Parameters are copied.
 
     Args:
-        module: any module that torch.export takes, on the CPU or a GPU.
-        example_inputs: its arguments, tensors; one tensor stands for itself.
+        net: any module that torch.export takes, on the CPU or a GPU; a layer of Paddle's, taken as it is in use; or
+            a net of a kind that `module` takes, which is a net already.
+        example_inputs: its arguments, tensors; one tensor stands for itself. A layer of Paddle's takes Tensors
+            and InputSpecs too, and none if it was marked by ``to_static`` and has run. Nets need none.
         name: the net's name; the class's by default.
         open_batch: False fixes the inputs' first sizes, too; True insists that they stay open. None leaves
             them open if torch.export can, and says so in a `FixedBatchWarning` if it cannot.
@@ -109,27 +156,61 @@ def capture(
     Raises:
         NotSupportedError: ATen operators without a counterpart, all of them named, with near matches; or
             ``open_batch`` is True and the module must know a first size that is not 1.
+        ArgumentError: a module without example inputs. NetError: it is no module, no layer and no net.
     """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    if isinstance(module, NetModule):
-        return _captured_net(module, name)
+    if isinstance(net, Captured):
+        return net
+    if not isinstance(net, nn.Module):
+        return _of_a_layer(net, example_inputs, name) or _captured_net(module(net), name)
+    if isinstance(net, NetModule):
+        return _captured_net(net, name)
+    return _captured_module(net, example_inputs, name, open_batch)
+
+
+def _of_a_layer(layer: Any, examples: Any, name: str | None) -> Captured | None:
+    """A layer of Paddle's as a net; None for anything else."""
+    door = sys.modules.get("freshpot.paddle.jit")  # whoever has a layer has imported it
+    if door is None or not isinstance(layer, (door.Layer, door.StaticFunction)):
+        return None
+    made: Captured = door.captured(layer, examples, "capture")
+    made.net.name = name or made.net.name
+    return made
+
+
+def _captured_module(module: nn.Module, examples: Any, name: str | None, open_batch: bool | None) -> Captured:
+    """See `capture`."""
     name = name or type(module).__name__
+    if examples is None:
+        raise ArgumentError(
+            f"capture of module '{name}' takes example inputs: capture(module, torch.rand(…))"
+        )
+    inputs = (examples,) if isinstance(examples, Tensor) else tuple(examples)
     program = export(module, inputs, name, open_batch)
     if _writes_into_views(program.graph):
-        program = program.run_decompositions({})
+        program = simpler(program, {})
     low = _lower(program, name, module.training)
     for _ in range(3):  # what PyTorch can say in simpler operators
         table = _decompositions(low)
         if not table:
             break
-        program = program.run_decompositions(table)
+        program = simpler(program, table)
         low = _lower(program, name, module.training)
     if low.refused:
         raise _refusal(low)
     _set_outputs(program, low)
     low.net.inputs = [*low.inputs, *low.parameters]
     made_up = [blob for blob in low.parameters if blob in low.made_up]
-    return Captured(low.net, low.parameters, low.trainable, low.inputs, made_up)
+    return Captured(low.net, low.parameters, low.trainable, low.inputs, made_up, _shapes(program, low))
+
+
+def _shapes(program: Any, low: Lowering) -> Shapes:
+    """Sizes and type of the inputs."""
+    found = {blob: node.meta.get("val") for node, blob in low.names.items() if isinstance(blob, str)}
+    return {
+        blob: ([None if is_open(size) else int(size) for size in like.shape], like.dtype)
+        for blob in low.inputs
+        if isinstance(like := found.get(blob), Tensor)
+    }
 
 
 def _captured_net(module: NetModule, name: str | None) -> Captured:
@@ -152,7 +233,7 @@ def _captured_net(module: NetModule, name: str | None) -> Captured:
     made_up = [names.get(blob, blob) for blob, (key, _) in kept.items() if key not in module.state_dict()]
     inputs = list(module.input_names)
     net = Net(name or module.net_name, ops, [*inputs, *values], list(module.output_names))
-    return Captured(net, values, learns, inputs, made_up)
+    return Captured(net, values, learns, inputs, made_up, dict(module.shapes))
 
 
 def _writes_into_views(graph: Any) -> bool:

@@ -17,7 +17,7 @@ from torch.export.graph_signature import InputKind
 from freshpot.errors import NotSupportedError
 from freshpot.torch._sizes import is_open
 
-__all__ = ["FixedBatchWarning", "export"]
+__all__ = ["FixedBatchWarning", "export", "simpler"]
 
 
 class FixedBatchWarning(UserWarning):
@@ -54,9 +54,16 @@ def export(module: nn.Module, inputs: tuple[Any, ...], name: str, open_batch: bo
             f"module '{name}' is captured for inputs of {sizes} alone: {fixed}. "
             "open_batch=False says that this is meant.",
             FixedBatchWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return program
+
+
+def simpler(program: Any, table: dict[Any, Any]) -> Any:
+    """The exported module with some calls said by simpler ones."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, of itself
+        return program.run_decompositions(table)
 
 
 def _unmarked(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

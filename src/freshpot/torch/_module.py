@@ -30,10 +30,11 @@ def module(
 
     Args:
         net: a ``caffe.Net`` or the path of a prototxt (run in the TEST phase); a Caffe2 ``NetDef``,
-            ``core.Net`` or ``ModelHelper``; the path of an ONNX model; what `capture` gave; or a
-            ``freshpot.net.Net``. Of a net with gradient operators the forward part is taken.
-        parameters: for a prototxt the caffemodel; else a mapping or workspace of values by blob, or the net
-            that makes them. None: Caffe2's current workspace. Values are copied.
+            ``core.Net`` or ``ModelHelper``; the path of an ONNX model or of Paddle's ``.pdmodel``; what `capture`
+            gave; or a ``freshpot.net.Net``. Of a net with gradient operators the forward part is taken.
+        parameters: for a prototxt the caffemodel; for a ``.pdmodel`` its ``.pdiparams``, found beside it; else a
+            mapping or workspace of values by blob, or the net that makes them. None: Caffe2's current
+            workspace. Values are copied.
         inputs: blobs that are data, in the order of the module's arguments. None: the net's inputs that
             ``parameters`` lack (a mapping), or that no operator reads as a parameter (a workspace).
         outputs: blobs to return; what they do not need is left out. None: the net's outputs; without any,
@@ -63,6 +64,8 @@ class NetModule(nn.Module):
         self.input_names = tuple(source.inputs)
         self.output_names = tuple(source.outputs)
         self.ops = source.ops
+        #: sizes and type of the inputs, as far as they are known; a first size of None is open
+        self.shapes = dict(source.shapes)
         self._modes = {mode: [in_mode(op, mode) for op in source.ops] for mode in (False, True)}
         self._bound: dict[tuple[bool, torch.device], list[Bound]] = {}
         self._checked: Any = None

@@ -24,6 +24,8 @@ from freshpot.net.gradient import AUTOGRAD_SUFFIX
 from freshpot.torch._names import looks_like_parameter, statistics
 
 Parameters = Mapping[str, Any] | Workspace | Net | None
+#: sizes (None: open) and type of inputs
+Shapes = dict[str, tuple[list[int | None], torch.dtype]]
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Source:
     constants: set[str] = field(default_factory=set)
     #: True if blobs have the names of a module's state
     as_named: bool = False
+    #: sizes and type of the inputs of which they are known; a size of None is open
+    shapes: Shapes = field(default_factory=dict)
 
 
 def read(
@@ -55,10 +59,13 @@ def read(
         source.as_named = True
         source.constants.update(blob for blob in net.constants if blob in source.values)
         source.fixed.update(blob for blob in source.values if blob not in net.trainable)
+        source.shapes = dict(net.shapes)
         return source
     if isinstance(net, (str, os.PathLike)):
         if Path(net).suffix.lower() == ".onnx":
             return from_imported(read_onnx(net), inputs, outputs)
+        if Path(net).suffix.lower() == ".pdmodel" or Path(net).name == "__model__":
+            return read(_paddle_net(Path(net), parameters), None, inputs, outputs)
         net = _caffe_net(Path(net), parameters)
     if hasattr(net, "_net") and hasattr(net._net, "learnable"):
         return _from_caffe(net._net, outputs)
@@ -79,6 +86,7 @@ def from_imported(
     source.as_named = True
     source.constants.update(blob for blob in made.constants if blob in source.values)
     source.fixed |= source.constants
+    source.shapes = dict(made.inputs)
     return source
 
 
@@ -197,10 +205,31 @@ def _current_workspace() -> Workspace | None:
 def _from_model(model: Any, parameters: Any, inputs: Any, outputs: Any) -> Source:
     net = _as_net(model.net)
     workspace = parameters if parameters is not None else _current_workspace()
-    if isinstance(workspace, Workspace):
-        names = [str(blob) for blob in model.GetAllParams("")]
-        workspace = {blob: workspace.get(blob) for blob in names if blob in workspace}
-    return from_net(net, workspace, inputs, outputs)
+    if not isinstance(workspace, Workspace):
+        return from_net(net, workspace, inputs, outputs)
+    learnt = {str(blob) for blob in model.GetAllParams("")}
+    values = {blob: workspace.get(blob) for blob in learnt if blob in workspace}
+    filled = [blob for op in _as_net(model.param_init_net).ops if _is_fill(op) for blob in op.outputs]
+    constants = {
+        blob: workspace.get(blob)
+        for blob in filled
+        if blob in workspace and blob not in values and blob not in (inputs or ())
+    }
+    source = from_net(net, {**values, **constants}, inputs, outputs)
+    source.constants.update(blob for blob in constants if blob in source.values)
+    source.fixed |= source.constants
+    return source
+
+
+def _is_fill(op: Op) -> bool:
+    """True of an operator that makes the same at every run (a counter, a step's number)."""
+    return op.type.endswith("Fill") and not op.type.startswith(("Uniform", "Gaussian", "XavierF", "MSRA"))
+
+
+def _paddle_net(model: Path, parameters: Any) -> Any:
+    from freshpot.paddle.jit import captured_file
+
+    return captured_file(model, None if parameters is None else Path(parameters), {})
 
 
 def _caffe_net(prototxt: Path, weights: Any) -> Any:
@@ -243,6 +272,8 @@ def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
         made.ops = _needed(ops, outputs, made.name)
     missing = Net(ops=made.ops).missing_inputs()
     made.inputs = [blob for blob in inputs if blob in missing]
+    made_by_layers = {blob.name: blob for layer in net.layers for blob in layer.tops}
+    made.shapes = {blob: (list(made_by_layers[blob].dims), torch.float32) for blob in made.inputs}
     return made
 
 

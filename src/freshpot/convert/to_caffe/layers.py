@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from freshpot.convert.to_caffe._layers import PB, Call, Layers, caffe
@@ -58,6 +56,23 @@ def fc(layers: Layers, call: Call) -> None:
     p.bias_term, p.axis = len(blobs) == 2, own.axis
     if transposed:
         p.transpose = True
+
+
+@caffe("MatMul", "BatchMatMul")
+def product(layers: Layers, call: Call) -> None:
+    """With a matrix that is a parameter, behind: an InnerProduct without bias."""
+    own, W, last = call.operator, call.value(1), len(call.shape()) - 1
+    axis = own.axis_a if call.op.type == "MatMul" else last
+    if (
+        W is None
+        or W.ndim != 2
+        or own.trans_a
+        or (call.op.type == "MatMul" and (own.axis_a, own.axis_b) != (1, 1))
+    ):
+        call.refuse("only a product with a matrix that is a parameter is a layer.")
+    p = layers.add("InnerProduct", call.bottoms[:1], call.tops[0], [W]).inner_product_param
+    p.num_output, p.bias_term = W.shape[0 if own.trans_b else 1], False
+    p.axis, p.transpose = axis, not own.trans_b
 
 
 @caffe("MaxPool", "AveragePool", "CaffeMaxPool", "CaffeAveragePool")
@@ -178,22 +193,3 @@ def embed(layers: Layers, call: Call) -> None:
     blobs = [W, call.fixed(2)] if len(call.op.inputs) > 2 else [W]
     p = layers.add("Embed", call.bottoms[:1], call.tops[0], blobs).embed_param
     p.input_dim, p.num_output, p.bias_term = W.shape[0], W.shape[1], len(blobs) == 2
-
-
-@caffe("LSTM", "RNN")
-def recurrent(layers: Layers, call: Call) -> None:
-    """The layers begin at zero states, as those of a net that was just made do."""
-    lstm = call.op.type == "LSTM"
-    states = 2 if lstm else 1
-    at = 2 + states
-    for i in range(2, at):
-        if call.fixed(i).any():
-            call.refuse("first states other than zero are in no layer.")
-    static = bool(call.operator.static)
-    weights: list[Any] = [call.fixed(i) for i in range(at, at + (3 if lstm else 5))]
-    bottoms = list(call.bottoms[:2])
-    if static:
-        bottoms.append(call.bottoms[-2])
-        weights.insert(2, call.fixed(len(call.op.inputs) - 1))
-    layer = layers.add(call.op.type, bottoms, call.tops[0], weights)
-    layer.recurrent_param.num_output = call.fixed(at + 2).shape[1]

@@ -42,8 +42,13 @@ def reshaped(layers: Layers, call: Call, shape: Sequence[int], source: str = "")
     """A Reshape that keeps the batch where it stays in front."""
     old = call.shape()
     sizes = [0 if i == 0 and old and n == old[0] else n for i, n in enumerate(shape)]
-    p = layers.add("Reshape", [source or call.bottoms[0]], call.tops[0]).reshape_param
-    p.shape.dim.extend(sizes)
+    reshaped_to(layers, source or call.bottoms[0], call.tops[0], sizes)
+
+
+def reshaped_to(layers: Layers, bottom: str, top: str, sizes: Sequence[int]) -> str:
+    """A Reshape to sizes (0: as the bottom's); its top."""
+    layers.add("Reshape", [bottom], top).reshape_param.shape.dim.extend(sizes)
+    return top
 
 
 @caffe("Split")

@@ -7,6 +7,7 @@ does not read.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,10 +15,10 @@ import torch
 
 from freshpot.errors import ArgumentError, NotSupportedError
 from freshpot.paddle._missing import missing
-from freshpot.paddle._module import AsModule
-from freshpot.paddle._state import current_device, to_dtype
 from freshpot.paddle._tensor import Tensor
+from freshpot.paddle.jit._captured import captured
 from freshpot.paddle.jit._function import StaticFunction, enable_to_static, not_to_static, to_static
+from freshpot.paddle.jit._program import Program
 from freshpot.paddle.jit._translated import TranslatedLayer
 from freshpot.paddle.nn.layer import Layer
 
@@ -25,59 +26,6 @@ __all__ = [
     "ProgramTranslator", "StaticFunction", "TracedLayer", "TranslatedLayer", "enable_to_static", "ignore_module",
     "load", "not_to_static", "save", "set_code_level", "set_verbosity", "to_static",
 ]  # fmt: skip
-
-
-def specifications(layer: Any, input_spec: Any, who: str) -> list[Any]:
-    """What is said of the inputs, here or when the layer was marked.
-
-    Raises:
-        ArgumentError: nothing is known of them.
-    """
-    function: Any = layer.forward if isinstance(layer, Layer) else layer
-    marked = isinstance(function, StaticFunction)
-    spec = input_spec if input_spec is not None else (function.input_spec if marked else None)
-    if spec is None:
-        raise ArgumentError(
-            f"{who}: what goes in is not known: give input_spec=[InputSpec(shape, dtype)], or run the layer first"
-        )
-    return list(spec)
-
-
-def captured(layer: Any, input_spec: Any = None, who: str = "jit.save") -> Any:
-    """A layer (as it is in use) or a function as a net.
-
-    Raises:
-        ArgumentError: nothing is known of the inputs.
-        NotSupportedError: a size other than the first is open, or operations have no counterpart in nets.
-    """
-    from freshpot.torch import capture
-
-    function: Any = layer.forward if isinstance(layer, Layer) else layer
-    spec = specifications(layer, input_spec, who)
-    inner = function.function if isinstance(function, StaticFunction) else function
-    owner = layer if isinstance(layer, Layer) else getattr(inner, "__self__", None)
-    examples = [_example(one, who) for one in spec]
-    if not isinstance(owner, Layer):
-        return capture(AsModule(inner, {}).eval(), examples, getattr(inner, "__name__", "function"))
-    modes = [(part, part.training) for part in owner.sublayers(include_self=True)]
-    owner.eval()
-    try:
-        run = owner if isinstance(layer, Layer) else inner
-        return capture(AsModule(run, owner.state_dict()).eval(), examples, type(owner).__name__)
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
-def _example(spec: Any, who: str) -> torch.Tensor:
-    """Zeros as a specification says; an open batch is of 2."""
-    shape = [-1 if size is None else int(size) for size in spec.shape]
-    if any(size < 0 for size in shape[1:]):
-        raise NotSupportedError(
-            f"{who}: input sizes {shape}: only the first, the batch's, can be open; say the others"
-        )
-    shape = [2 if size < 0 else size for size in shape]
-    return torch.zeros(shape, dtype=to_dtype(spec.dtype), device=current_device())
 
 
 def save(layer: Any, path: str, input_spec: Any = None, **configs: Any) -> None:
@@ -114,6 +62,40 @@ def load(path: str, **configs: Any) -> TranslatedLayer:
     from freshpot.paddle.jit._files import read_network
 
     return TranslatedLayer(*read_network(*_located(str(path), **configs)))
+
+
+def captured_file(path: Path, parameters: Path | None, shapes: Mapping[str, Sequence[int]]) -> Any:
+    """The network in a file, ours or the original's, as a net.
+
+    Args:
+        parameters: the file (or folder) of its parameters; None: where they lie beside it.
+        shapes: sizes of inputs that the file leaves open, by name.
+
+    Raises:
+        ArgumentError: an open size, other than the first, is not given.
+        FormatError, NotSupportedError: as of :func:`load`.
+    """
+    from freshpot.paddle.jit._files import read_network
+
+    model, beside = _located(str(path)) if path.suffix == ".pdmodel" else (path, path.parent)
+    network, values = read_network(model, parameters or beside)
+    if not isinstance(network, Program):
+        for name, sizes in shapes.items():
+            network.shapes[name] = list(sizes), network.shapes.get(name, ((), torch.float32))[1]
+        return network
+    layer = TranslatedLayer(network, values)
+    specs = layer._input_spec()
+    for spec in specs:
+        spec.shape = tuple(shapes.get(str(spec.name), spec.shape))
+        if any(size < 0 for size in spec.shape[1:]):
+            said = ",".join("N" if size < 0 else str(size) for size in spec.shape)
+            raise ArgumentError(
+                f"{path}: input '{spec.name}' leaves sizes open that a net must know: give --shape {spec.name}={said}"
+            )
+    made = captured(layer, specs, str(path))
+    made.net.name = path.parent.name if path.stem == "__model__" else path.stem
+    made.rename(dict(zip(made.outputs, layer.output_names, strict=True)))
+    return made
 
 
 def _located(path: str, model_filename: str | None = None, params_filename: str | None = None) -> Any:

@@ -18,7 +18,8 @@ import torch
 from freshpot.convert.netdef import net_from_bytes, net_to_proto
 from freshpot.errors import FormatError, NotSupportedError
 from freshpot.formats.atomic import write_bytes
-from freshpot.paddle._stream import read_tensor, write_tensors
+from freshpot.net import Net
+from freshpot.paddle._stream import ELEMENTS, read_tensor, write_tensors
 from freshpot.paddle.jit._program import Program, read_program
 
 __all__ = ["read_network", "write_network"]
@@ -33,11 +34,32 @@ def write_network(path: str, captured: Any) -> None:
         "inputs": list(captured.inputs),
         "trainable": list(captured.trainable),
         "constants": list(captured.constants),
+        **{f"shape_{i}": _sizes_of(captured, name) for i, name in enumerate(captured.inputs)},
     }
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     values = [captured.parameters[name].detach().cpu().numpy() for name in sorted(captured.parameters)]
     write_bytes(path + ".pdiparams", write_tensors(values))
     write_bytes(path + ".pdmodel", _HEAD + net_to_proto(net).SerializeToString())
+
+
+def _sizes_of(captured: Any, name: str) -> list[int]:
+    """An input's element type, as Paddle numbers it, and its sizes, -1 for an open one; nothing if not known."""
+    if name not in captured.shapes:
+        return []
+    sizes, dtype = captured.shapes[name]
+    number = next(
+        k for k, v in ELEMENTS.items() if np.dtype(v) == np.dtype(str(dtype).removeprefix("torch."))
+    )
+    return [number, *(-1 if size is None else size for size in sizes)]
+
+
+def _shape_in(net: Net, i: int) -> tuple[list[int | None], torch.dtype] | None:
+    """What `_sizes_of` wrote of input i."""
+    said = net.args.get(f"shape_{i}")
+    if not isinstance(said, list) or not said or said[0] not in ELEMENTS:
+        return None
+    dtype = torch.from_numpy(np.empty(0, ELEMENTS[said[0]])).dtype
+    return [None if size == -1 else int(size) for size in said[1:]], dtype
 
 
 def read_network(model: Path, parameters: Path | None) -> tuple[Any, dict[str, np.ndarray[Any, Any]]]:
@@ -66,7 +88,10 @@ def read_network(model: Path, parameters: Path | None) -> tuple[Any, dict[str, n
     names = [blob for blob in net.inputs if blob not in said["inputs"]]
     values = _read_all(sorted(names), None, parameters)
     made = {name: torch.from_numpy(values[name]) for name in names}
-    return Captured(net, made, said["trainable"], said["inputs"], said["constants"]), values
+    shapes = {
+        name: found for i, name in enumerate(said["inputs"]) if (found := _shape_in(net, i)) is not None
+    }
+    return Captured(net, made, said["trainable"], said["inputs"], said["constants"], shapes), values
 
 
 def _texts(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""TranslatedLayer: a network that was read from files."""
+"""TranslatedLayer: a network that was read from files, or a net of any kind, as a layer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from freshpot.paddle.jit._program import Program
 from freshpot.paddle.nn.layer import Layer
 from freshpot.paddle.static.spec import InputSpec
 
-__all__ = ["TranslatedLayer"]
+__all__ = ["TranslatedLayer", "layer"]
 
 
 class TranslatedLayer(Layer):
-    """A network of :func:`freshpot.paddle.jit.load`. It begins in use (``eval()``); ``train()`` lets it learn on.
+    """A network of :func:`freshpot.paddle.jit.load` or :func:`layer`.
+
+    It begins in use (``eval()``); ``train()`` lets it learn on.
 
     Attributes:
         input_names, output_names: the variables that go in and come out.
+        module: what runs a net of freshpot's; None for a program of the original.
     """
 
     def __init__(self, network: Any, values: dict[str, Any]) -> None:
         super().__init__()
         self._network = network
+        self.module: Any = None
         if isinstance(network, Program):
             self.input_names, self.output_names = list(network.inputs), list(network.outputs)
             moving = {n for c in network.calls for s in ("Mean", "Variance") for n in c.inputs.get(s, ())}
@@ -36,9 +40,9 @@ class TranslatedLayer(Layer):
         else:
             import freshpot.torch as doors
 
-            self._module = doors.module(network)
+            self.module = doors.module(network)
             self.input_names, self.output_names = list(network.inputs), list(network.outputs)
-            for key, data in self._module.state_blobs().values():
+            for key, data in self.module.state_blobs().values():
                 if isinstance(data, torch.nn.Parameter):
                     self._parameters[key] = Parameter(data, key, True)
                 else:
@@ -60,13 +64,33 @@ class TranslatedLayer(Layer):
             named = dict(zip(self.input_names, given, strict=True))
             made = self._network.run(named, self._parameters, self.training)  # type: ignore[arg-type]
         else:
-            self._module.train(self.training)
-            found = self._module(*[value.data_ for value in given])
+            self.module.train(self.training)
+            found = self.module(*[value.data_ for value in given])
             made = [wrap(part) for part in (found if isinstance(found, tuple) else (found,))]
         return made[0] if len(made) == 1 else made
 
     def _input_spec(self) -> list[InputSpec]:
         """Specifications of the inputs, where the file says them."""
-        if not isinstance(self._network, Program):
+        if isinstance(self._network, Program):
+            return [InputSpec(*self._network.shapes[name], name) for name in self.input_names]
+        shapes = self._network.shapes
+        if not all(name in shapes for name in self.input_names):
             return []
-        return [InputSpec(*self._network.shapes[name], name) for name in self.input_names]
+        return [
+            InputSpec(
+                [-1 if size is None else size for size in shapes[name][0]], str(shapes[name][1])[6:], name
+            )
+            for name in self.input_names
+        ]
+
+
+def layer(net: Any, parameters: Any = None, *, inputs: Any = None, outputs: Any = None) -> TranslatedLayer:
+    """A net of any kind as a layer; the arguments are those of :func:`freshpot.torch.module`.
+
+    Raises:
+        NotSupportedError: operators that are no functions of tensors, all named. NetError: it is no net.
+    """
+    import freshpot.torch as doors
+
+    made = doors.module(net, parameters, inputs=inputs, outputs=outputs)
+    return TranslatedLayer(doors.capture(made.eval()), {})

@@ -33,6 +33,8 @@ class RNNCellBase(Layer):
     """Base class of cells: one step of time."""
 
     gates, states = 1, 1
+    #: torch's function of whole layers of such cells
+    layers_of: Any = None
 
     def _make(self, input_size: int, hidden_size: int, keywords: dict[str, Any]) -> None:
         if hidden_size <= 0:
@@ -110,6 +112,7 @@ class SimpleRNNCell(RNNCellBase):
         keywords = {**dict(zip(_ATTRS, attrs, strict=False)), **keywords}
         _reject_unknown(self, keywords, _ATTRS)
         self.activation = activation
+        self.layers_of = torch._VF.rnn_tanh if activation == "tanh" else torch._VF.rnn_relu
         self._make(input_size, hidden_size, keywords)
 
     def step(self, x: torch.Tensor, states: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -126,6 +129,7 @@ class LSTMCell(RNNCellBase):
     """Gates i, f, g, o: c = sigmoid(f) c + sigmoid(i) tanh(g); h = sigmoid(o) tanh(c) (Hochreiter and Schmidhuber)."""
 
     gates, states = 4, 2
+    layers_of: Any = staticmethod(torch._VF.lstm)
 
     def __init__(
         self, input_size: int, hidden_size: int, *attrs: Any, name: Any = None, **keywords: Any
@@ -147,6 +151,7 @@ class GRUCell(LSTMCell):
     """Gates r, z, c: h = z h + (1 - z) tanh(x_c + r h_c) (Cho and others 2014)."""
 
     gates, states = 3, 1
+    layers_of: Any = staticmethod(torch._VF.gru)
 
     def step(self, x: torch.Tensor, states: list[torch.Tensor]) -> list[torch.Tensor]:
         """New states."""
@@ -270,6 +275,8 @@ class _Stack(LayerList):
             raise ShapeError(
                 f"{type(self).__name__}: states must have shape {shape}, got {[p.shape for p in given]}"
             )
+        if sequence_length is None and self._biased is not None:
+            return self._at_once(inputs, given, shape)
         last: list[list[Any]] = [[] for _ in range(self.state_components)]
         out = inputs
         for number, layer in enumerate(self):
@@ -288,6 +295,43 @@ class _Stack(LayerList):
                     kept.append(part.data_)
         made = [wrap(torch.stack(kept)) for kept in last]
         return out, (made[0] if len(made) == 1 else tuple(made))
+
+    @property
+    def _cells(self) -> list[Any]:
+        """The cells of the first layer, then of the next; forwards, then backwards."""
+        return [cell for layer in self for cell in layer.sublayers() if isinstance(cell, RNNCellBase)]
+
+    @property
+    def _biased(self) -> bool | None:
+        """Whether all cells have both biases; None if some have one."""
+        there = {name is not None for cell in self._cells for name in (cell.bias_ih, cell.bias_hh)}
+        return there.pop() if len(there) == 1 else None
+
+    def _at_once(self, inputs: Any, given: Any, shape: list[int]) -> Any:
+        """Sequences of one length by torch's own layers: outputs, last states."""
+        x, cells = inputs.data_, self._cells
+        states = [x.new_zeros(shape) for _ in range(self.state_components)]
+        if given is not None:
+            states = [part.data_ for part in given]
+        weights = [
+            unwrap(part)
+            for cell in cells
+            for part in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+            if part is not None
+        ]
+        out, *last = cells[0].layers_of(
+            x,
+            tuple(states) if len(states) > 1 else states[0],
+            weights,
+            bool(self._biased),
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.num_directions == 2,
+            not self.time_major,
+        )
+        made = [wrap(part) for part in last]
+        return wrap(out), (made[0] if len(made) == 1 else tuple(made))
 
     def _one(self, given: list[Any], place: int) -> Any:
         parts = tuple(part[place] for part in given)

@@ -76,7 +76,7 @@ def save_inference_model(
         ArgumentError: a variable of another program.
         NotSupportedError: a size other than the first is open, or operations have no counterpart in nets.
     """
-    from freshpot.paddle.jit import _example
+    from freshpot.paddle.jit._captured import example
     from freshpot.paddle.jit._files import write_network
     from freshpot.torch import capture
 
@@ -96,22 +96,9 @@ def save_inference_model(
     found = [t for step in test.block.ops for t in tensors([step.args, list(step.keywords.values())])]
     read = {t.name: t for t in found if not isinstance(t, Variable)}
     module = AsModule(forward, {name.replace(".", "__"): tensor for name, tensor in read.items()}).eval()
-    made = capture(module, [_example(v, "save_inference_model") for v in feeds], "program")
-    _rename(made, [v.name for v in feeds], names)
+    made = capture(module, [example(v, "save_inference_model") for v in feeds], "program")
+    made.rename(dict(zip([*made.inputs, *made.outputs], [*(v.name for v in feeds), *names], strict=True)))
     write_network(str(path_prefix), made)
-
-
-def _rename(captured: Any, inputs: list[str], outputs: list[str]) -> None:
-    """A captured net whose inputs have the program's names."""
-    table = dict(zip(captured.inputs, inputs, strict=True))
-    taken = {*captured.net.blobs(), *captured.net.outputs} - set(table)
-    table = {old: new for old, new in table.items() if new not in taken}
-    for op in captured.net.ops:
-        op.inputs = [table.get(name, name) for name in op.inputs]
-        op.outputs = [table.get(name, name) for name in op.outputs]
-    captured.net.inputs = [table.get(name, name) for name in captured.net.inputs]
-    captured.net.outputs = [table.get(name, name) for name in captured.net.outputs]
-    captured.inputs = [table.get(name, name) for name in captured.inputs]
 
 
 def load_inference_model(path_prefix: Any, executor: Any = None, **kwargs: Any) -> list[Any]:

@@ -26,6 +26,7 @@ STAMP = VENV / "freshpot-installed"  # says for what the environment was filled;
 LOG = VENV / "freshpot-setup.log"
 
 QUIET_FOR = 30.0  # seconds after which a line says that the work goes on, where there is no terminal
+MOST_PROCESSES = 8  # that run tests, each of which takes 1 to 2 GB
 SHOWN = 12  # of pip's last lines, when it fails
 
 #: (what pip prints, what is shown for it)
@@ -73,7 +74,7 @@ def main(arguments: list[str]) -> int:
         check_words(arguments)
     try:
         set_up("[dev]" if testing else "")
-        module = ["pytest", *arguments[1:]] if testing else ["freshpot", *arguments]
+        module = ["pytest", *parallel(arguments[1:])] if testing else ["freshpot", *arguments]
         return run([str(PYTHON), "-m", *module], ROOT if testing else None)
     except SetupError as error:
         print(f"start.py: {error}", file=sys.stderr)
@@ -81,6 +82,13 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nstart.py: interrupted; the same command goes on from here.", file=sys.stderr)
         return 130
+
+
+def parallel(arguments: list[str]) -> list[str]:
+    """pytest's arguments, with as many processes as there are cores unless they say how many."""
+    if any(re.match(r"-n|--numprocesses|--pdb|--trace$|-s$", word) for word in arguments):
+        return arguments
+    return ["-n", "auto", "--maxprocesses", str(MOST_PROCESSES), "--dist", "loadfile", *arguments]
 
 
 def check_words(arguments: list[str]) -> None:

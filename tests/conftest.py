@@ -12,6 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from freshpot.data.cache import cache_folder
+
+if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # One of several processes on the same cores: choices of kernels of its own, or another process changes them
+    # between two runs that must agree; and threads that have nothing to do sleep instead of looking for work.
+    os.environ["FRESHPOT_CACHE"] = str(cache_folder(f"tests-{_worker}"))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 ROOT = Path(__file__).resolve().parents[1]
 #: what Python and the tools that check the code may make anywhere
 CACHES = {"__pycache__", ".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"}

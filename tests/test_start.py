@@ -297,6 +297,23 @@ def test_ctrl_c_while_pip_works(environment: Any, tmp_path: Path) -> None:
 def test_the_programs_exit_status_is_start_s(environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     play(environment, "true", finds=freshpot_of(environment))
     with environment.PYTHON.open("a") as file:
-        file.write('case "$*" in "-m freshpot mnist") exit 7;; "-m pytest -x") exit 5;; esac\n')
+        file.write('case "$*" in "-m freshpot mnist") exit 7;; "-m pytest "*" -x") exit 5;; esac\n')
     assert environment.main(["mnist"]) == 7
     assert environment.main(["test", "-x"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "several"),
+    [
+        ([], True),
+        (["-x", "tests/ops"], True),
+        (["-n0"], False),
+        (["-n", "2"], False),
+        (["--pdb"], False),
+        (["-s"], False),
+    ],
+)
+def test_tests_run_on_every_core(environment: Any, words: list[str], several: bool) -> None:
+    got = environment.parallel(words)
+    assert ("--dist" in got) == several
+    assert [word for word in got if word in words] == words

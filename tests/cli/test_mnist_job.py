@@ -341,3 +341,34 @@ def test_lenet_on_the_real_mnist(length: tuple[str, str], least: float, seed: in
     options = ["--data", str(SHARED / "mnist"), "--out", str(tmp_path), "--seed", str(seed), *length]
     assert main(["mnist", *options]) == 0
     assert json.loads((tmp_path / "result.json").read_text())["test_accuracy"] >= least
+
+
+@pytest.mark.parametrize("quicker", [True, False])
+def test_two_at_once_share_what_is_kept(
+    quicker: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one writes the database, another finishes it: that one is taken, and nothing half made stays."""
+    from freshpot.cli._mnist import data
+    from freshpot.data.mnist import load_mnist
+
+    monkeypatch.setenv("FRESHPOT_CACHE", str(tmp_path))
+    split = load_mnist("synthetic", "test", limit=3)
+    wanted = data.idx_folder(split)
+    names = sorted(path.name for path in wanted.iterdir())
+    kept = wanted.rename(tmp_path / "kept")
+
+    def write(path: Path, array: np.ndarray) -> None:
+        if quicker and not wanted.exists():
+            kept.rename(wanted)
+        if not quicker:
+            raise OSError(28, "No space left on device")
+        path.write_bytes(b"half")
+
+    monkeypatch.setattr(data, "write_idx", write)
+    if quicker:
+        assert data.idx_folder(split) == wanted
+        assert sorted(path.name for path in wanted.iterdir()) == names
+    else:
+        with pytest.raises(OSError, match="No space left"):
+            data.idx_folder(split)
+    assert not list(wanted.parent.glob(".*"))

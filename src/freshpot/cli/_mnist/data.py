@@ -65,6 +65,9 @@ def _cached(form: str, split: MnistSplit, write: Callable[[Path], object]) -> Pa
         try:
             write(part)
             part.rename(path)
+        except OSError:
+            if not path.exists():  # if it does, another process was quicker
+                raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return path

@@ -76,6 +76,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     "several processes": (lambda: paddle.distributed.spawn(print, nprocs=2), NotSupportedError, "2 processes; only"),
     "a launch": (lambda: paddle.distributed.launch(), NotSupportedError, "run the program itself"),
     "a batch of nothing": (lambda: paddle.batch(iter, 0), ArgumentError, "1 or more, got 0"),
+    "attributes of a transformer": (
+        lambda: nn.TransformerEncoderLayer(4, 2, 8, weight_attr=[None] * 4), ArgumentError, "a list of up to 3; got 4",
+    ),
+    "betas of Lamb": (lambda: opt.Lamb(beta1=1.5, parameters=linear().parameters()), ArgumentError, "betas must be"),
     "flops of a function": (lambda: paddle.flops(abs, [1]), ArgumentError, "must be a layer, got builtin"),
     "random numbers": (lambda: paddle.set_rng_state([1]), ArgumentError, "int is not what get_rng_state gives"),
     "a norm apart": (lambda: nn.utils.weight_norm(linear(), "w"), ArgumentError, "Linear has no parameter 'w'"),

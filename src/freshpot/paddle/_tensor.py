@@ -10,8 +10,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import torch
 
-from freshpot.errors import ArgumentError, GradientError, NotSupportedError
+from freshpot.errors import ArgumentError, GradientError
 from freshpot.paddle import _state
+from freshpot.paddle._index import parts_of, plain_index
 from freshpot.paddle._layout import Layout
 from freshpot.paddle._missing import missing
 from freshpot.paddle._print import format_values
@@ -297,10 +298,7 @@ class Tensor(Layout):
 
     @_later
     def __getitem__(self, index: Any) -> Tensor:
-        plain = _index(index)
-        if _has_negative_step(plain):
-            return wrap(_backwards(self.data_, plain))
-        return wrap(self.data_[plain])
+        return wrap(parts_of(self.data_, plain_index(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.data_.is_leaf and self.data_.requires_grad and torch.is_grad_enabled():
@@ -308,7 +306,7 @@ class Tensor(Layout):
         new = (
             value.data_.to(self.data_) if isinstance(value, Tensor) else torch.as_tensor(value).to(self.data_)
         )
-        self.data_[_index(index)] = new
+        self.data_[plain_index(index)] = new
 
     def __repr__(self) -> str:
         values = format_values(self.numpy(), 7)
@@ -477,47 +475,3 @@ def _from_python(data: Any) -> torch.Tensor:
         array = array.astype(np.int64)
     made = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
     return made.to(_state.default_float()) if plain and array.dtype.kind == "f" else made
-
-
-def _index(index: Any) -> Any:
-    """torch's form of an index; single numbers held in tensors of shape [1] are numbers."""
-    if isinstance(index, tuple):
-        return tuple(map(_index, index))
-    if isinstance(index, slice):
-        parts = (index.start, index.stop, index.step)
-        return slice(*[int(part) if isinstance(part, Tensor) else part for part in parts])
-    if isinstance(index, Tensor):
-        data = index.data_
-        return int(data) if data.numel() == 1 and data.dtype != torch.bool and data.dim() <= 1 else data
-    return index
-
-
-def _has_negative_step(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, slice) and part.step is not None and part.step < 0 for part in parts)
-
-
-def _backwards(data: torch.Tensor, index: Any) -> torch.Tensor:
-    """Slices with negative steps: the same elements forwards, then turned round.
-
-    Raises:
-        NotSupportedError: mixed with lists or tensors of places.
-    """
-    parts = list(index if isinstance(index, tuple) else (index,))
-    if not all(part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts):
-        raise NotSupportedError("a negative step beside places in lists or tensors: index twice")
-    if Ellipsis in parts:
-        named = sum(part is not None and part is not Ellipsis for part in parts)
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (data.dim() - named)
-    turned, axis, made = [], 0, 0
-    for place, part in enumerate(parts):
-        if isinstance(part, slice) and part.step is not None and part.step < 0:
-            start, _, step = part.indices(data.shape[axis])
-            count = len(range(*part.indices(data.shape[axis])))
-            low = start + step * (count - 1)
-            parts[place] = slice(low, start + 1, -step) if count else slice(0, 0)
-            turned.append(made)
-        axis += part is not None
-        made += not isinstance(part, int)
-    return data[tuple(parts)].flip(turned)

@@ -16,7 +16,7 @@ from freshpot.errors import ArgumentError, FormatError, FreshpotError, NotSuppor
 from freshpot.formats.protobuf import load, parse_message
 from freshpot.paddle._stream import ELEMENTS
 from freshpot.paddle._tensor import Tensor
-from freshpot.paddle.jit._ops import OPERATORS, Call
+from freshpot.paddle.jit._operators import OPERATORS, Call, run_call
 
 __all__ = ["Program", "read_program"]
 
@@ -67,7 +67,7 @@ class Program:
         keep = {*self.outputs, *parameters}
         for place, call in enumerate(self.calls):
             try:
-                call.run(values, training)
+                run_call(call, values, training)
             except FreshpotError as error:
                 raise ArgumentError(f"operator {place} ({call}): {error}") from error
             except (

@@ -90,8 +90,21 @@ class MultiHeadAttention(Layer):
         return (out, wrap(weights)) if self.need_weights else out
 
 
-def _both(value: Any, count: int = 2) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value] * count
+def _attributes(value: Any, count: int) -> list[Any]:
+    """An attribute for each of the attentions, then that of the linear layers; one stands for all.
+
+    Of two, the first is the attentions'; of three the middle one is left out where there is one attention.
+
+    Raises:
+        ArgumentError: another number of them.
+    """
+    if not isinstance(value, (list, tuple)):
+        return [value] * count
+    if not 1 <= len(value) <= 3:
+        raise ArgumentError(
+            f"weight_attr and bias_attr take one attribute, or a list of up to 3; got {len(value)}"
+        )
+    return [*([value[0], *value[1:-1]] * count)[: count - 1], value[-1]]
 
 
 class _Block(Layer):
@@ -123,7 +136,7 @@ class _Block(Layer):
         }  # fmt: skip
         self.normalize_before = normalize_before
         count = len(self.attentions) + 1
-        weights, biases = _both(weight_attr, count), _both(bias_attr, count)
+        weights, biases = _attributes(weight_attr, count), _attributes(bias_attr, count)
         inner = dropout if attn_dropout is None else attn_dropout
         for number, name in enumerate(self.attentions):
             own = {"weight_attr": weights[number], "bias_attr": biases[number]}

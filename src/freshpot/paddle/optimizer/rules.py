@@ -377,7 +377,7 @@ class Lamb(_Moments):
         name: str | None = None,
     ) -> None:
         super().__init__(learning_rate, parameters, None, grad_clip)
-        self._beta1, self._beta2, self._epsilon = float(beta1), float(beta2), float(epsilon)
+        self._keep(beta1, beta2, epsilon)
         self._coeff, self._excluded = lamb_weight_decay, exclude_from_weight_decay_fn
 
     def update(self, parameter: Parameter, grad: torch.Tensor, rate: float, slots: Slots) -> None:

@@ -21,12 +21,12 @@ def test_the_error_says_what_to_use(name: str) -> None:
 
 
 def test_every_form_of_import() -> None:
-    with pytest.raises(ImportError, match="load the ONNX file with another runtime"):
-        from caffe2.python import onnx  # noqa: F401
-    with pytest.raises(ImportError, match="load the ONNX file with another runtime"):
-        import caffe2.python.onnx.backend  # noqa: F401
-    with pytest.raises(ImportError, match="load the ONNX file with another runtime"):
-        from caffe2.python.onnx.backend import prepare  # noqa: F401
+    with pytest.raises(ImportError, match="freshpot runs on PyTorch's own kernels"):
+        from caffe2.python import trt  # noqa: F401
+    with pytest.raises(ImportError, match="freshpot runs on PyTorch's own kernels"):
+        import caffe2.python.trt.transform  # noqa: F401
+    with pytest.raises(ImportError, match="freshpot runs on PyTorch's own kernels"):
+        from caffe2.python.trt.transform import transform_caffe2_net  # noqa: F401
 
 
 def test_other_names_are_left_alone() -> None:
@@ -34,7 +34,7 @@ def test_other_names_are_left_alone() -> None:
         from caffe2.python import nowhere  # noqa: F401
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("caffe2.python.nowhere")
-    assert not hasattr(caffe2.python, "onnx")
+    assert not hasattr(caffe2.python, "trt")
 
 
 def test_the_hook_is_installed_once_and_imports_nothing() -> None:

@@ -12,7 +12,7 @@ from freshpot._loading import no_garbage as _no_garbage
 
 with _no_garbage():
     import caffe2.python._import_c_extension as C
-    from caffe2.python import scope, utils, workspace
+    from caffe2.python import lazy, scope, utils, workspace
     from caffe2.python._core import registry
     from caffe2.python._core.blobs import (
         BlobReference,
@@ -162,7 +162,9 @@ def GetGlobalInitArgs() -> list[str]:
 
 
 def RefreshRegisteredOperators(trigger_lazy: bool = True) -> None:
-    """Nothing to do: operators are looked up in the register itself."""
+    """Load libraries that `lazy_dyndep` noted; operators themselves are looked up in the register."""
+    if trigger_lazy:
+        lazy.TriggerLazyImport()
 
 
 def IsOperator(op_type: str) -> bool:

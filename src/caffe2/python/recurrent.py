@@ -139,10 +139,13 @@ def recurrent_net(
     backward_links: list[Link] = []
     aliases: list[Link] = []
     states = []
-    by_name = {str(before): str(after) for before, after in links.items()}
+    outputs: list[Any] = []
+    by_name = {str(before): after for before, after in links.items()}
     for before, _ in initial_cell_inputs:
-        state, after = f"{prefix}/{before}_states", by_name[str(before)]
+        state, made = f"{prefix}/{before}_states", by_name[str(before)]
         states.append(state)
+        outputs += [made + "_all", made + "_last"]  # a reference keeps its name, a text gets the scope's
+        after = str(made)
         forward_links += [(str(before), state, 0), (after, state, 1)]
         aliases += [(state, after + "_all", 1), (state, after + "_last", -1)]
         if backward:
@@ -159,7 +162,7 @@ def recurrent_net(
     link_internal, link_external, link_offset = _columns(forward_links)
     results = net.RecurrentNetwork(
         all_inputs,
-        [*alias_dst, f"{prefix}/step_workspaces"],
+        [*outputs, f"{prefix}/step_workspaces"],
         alias_src=alias_src,
         alias_dst=alias_dst,
         alias_offset=alias_offset,

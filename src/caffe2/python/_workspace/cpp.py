@@ -19,6 +19,7 @@ from freshpot.engine import Plan
 from freshpot.engine import Workspace as EngineWorkspace
 from freshpot.engine.prediction import PredictionPlan
 from freshpot.errors import ArityError, DTypeError, MissingBlobError, near_matches
+from freshpot.formats import protobuf
 from freshpot.ops.control.tensor_view import TensorView
 
 TensorCPU = TensorView
@@ -171,6 +172,18 @@ class Workspace(metaclass=_Current):
         if isinstance(proto, caffe2_pb2.OperatorDef):
             return nets.run_once(caffe2_pb2.NetDef(op=[proto]), self._ws)
         raise ValueError(f"a workspace runs nets, plans and operators, not {type(obj).__name__}.")
+
+    def _run_operator(self, data: bytes) -> bool:
+        """Run a serialised OperatorDef."""
+        return self.run(protobuf.parse_message(caffe2_pb2.OperatorDef, data))
+
+    def _run_net(self, data: bytes) -> bool:
+        """Run a serialised NetDef once."""
+        return self.run(protobuf.parse_message(caffe2_pb2.NetDef, data))
+
+    def _run_plan(self, data: bytes) -> bool:
+        """Run a serialised PlanDef."""
+        return self.run(protobuf.parse_message(caffe2_pb2.PlanDef, data))
 
 
 class Predictor:

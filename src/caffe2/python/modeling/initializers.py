@@ -80,5 +80,5 @@ def update_initializer(
     default_operator_name_and_kwargs: FillSpec,
 ) -> Initializer:
     """An initializer of the given class (`Initializer` if None) that fills as asked, or else by default."""
-    operator_name, kwargs = operator_name_and_kwargs or default_operator_name_and_kwargs
+    operator_name, kwargs = (operator_name_and_kwargs or default_operator_name_and_kwargs)[:2]
     return (initializer_class or Initializer)(operator_name, **kwargs)

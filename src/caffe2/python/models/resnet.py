@@ -110,7 +110,7 @@ class ResNetBuilder:
         )
         if bn is None:
             return blob
-        return brew.spatial_bn(self.model, blob, f"{name}_spatbn", filters[1], is_test=self.is_test, **bn)
+        return brew.spatial_bn(self.model, blob, f"{name}_spatbn", filters[1], **bn, is_test=self.is_test)
 
     def _add_sum(self, shortcut: Any) -> None:
         name = f"comp_{self.comp_count}_sum_{self.comp_idx}"

@@ -95,7 +95,10 @@ class StepPort:
         """Let the time step be what the blob holds."""
         at = t + self.offset
         if self.window == 1:
-            self.slots[at] = self.blob.value
+            value, first = self.blob.value, self.slots[0]
+            if first is not None and value.shape != first.shape and value.numel() == first.numel():
+                value = value.reshape(first.shape)  # the outer tensor's memory decides, not the step net
+            self.slots[at] = value
         else:
             self.slots[at : at + self.window] = self.blob.value.split(1)
 

@@ -317,6 +317,8 @@ class _RangeGradient(Operator, abstract=True):
 
     def kernel(self, data: Tensor, Y: Tensor, dY: Tensor, ids: Tensor) -> Tensor:
         parts = _segments.from_sorted_ids(self, ids, data.shape[0])
+        # a step net may hand them on with a dimension for the time step
+        Y, dY = (each.reshape(-1, *data.shape[1:]) for each in (Y, dY))
         if "Mean" in self.kind:
             dY = dY / spread(parts.sizes(), dY)
         made, top = dY.index_select(0, parts.ids), Y.index_select(0, parts.ids)

@@ -1,0 +1,1 @@
+"""How `hypothesis_test_util` works: drawn arrays, and the checks of operators."""

@@ -1,0 +1,1 @@
+"""How `memonger` works: who may share memory, and under which names."""

@@ -8,7 +8,7 @@ import torch
 
 from caffe._net.layer import Lowering, layer
 from caffe.proto import caffe_pb2
-from freshpot.errors import ArgumentError, FormatError
+from freshpot.errors import ArgumentError, ArityError, FormatError
 from freshpot.formats import caffemodel, protobuf
 
 
@@ -49,6 +49,11 @@ def softmax(low: Lowering) -> None:
 @layer("SoftmaxWithLoss", bottoms=2, tops=(1, 3), loss=True, not_forced=(1,))
 def softmax_with_loss(low: Lowering) -> None:
     axis = low.axis(low.param.softmax_param.axis)
+    if low.param.type == "SoftmaxWithLoss" and len(low.top) == 2:  # three are R-FCN's
+        low.refuse(
+            "two tops are refused by the original, whose loss_weight fits one alone; give one top.",
+            ArityError,
+        )
     p = low.param.loss_param
     if p.class_weighting and not p.weight_by_label_freqs:
         low.refuse("class_weighting counts only with weight_by_label_freqs: true.", ArgumentError)

@@ -1,7 +1,7 @@
 """Nets that benchmarks share, as Caffe prototxts, and the same nets for PyTorch and ONNX Runtime.
 
-SqueezeNet 1.1 (Iandola et al., arXiv 1602.07360), ResNet-50 (He et al., arXiv 1512.03385), CaffeNet
-(Krizhevsky et al., 2012, as BVLC trained it), GoogLeNet and MobileNet, with random weights.
+SqueezeNet 1.1 (Iandola et al., arXiv 1602.07360), ResNets (He et al., arXiv 1512.03385), CaffeNet (Krizhevsky et al.,
+2012, as BVLC trained it), VGG-16, GoogLeNet, both MobileNets and a fully convolutional net, with random weights.
 """
 
 from __future__ import annotations
@@ -15,8 +15,14 @@ _FIRES: tuple[tuple[int, int] | str, ...] = (
     *((32, 128), (32, 128), "pool"),
     *((48, 192), (48, 192), (64, 256), (64, 256)),
 )
-#: blocks and narrow channels of ResNet-50's stages
-_STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
+#: blocks of the ResNets' stages, whose narrow channels are 64, 128, 256 and 512
+_STAGES = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+#: of MobileNet v2's stages: by how much blocks widen, outputs, blocks, stride of the first
+_INVERTED = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
+#: convolutions and channels of VGG-16's stages
+_VGG = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 
 @dataclass
@@ -42,6 +48,14 @@ class Text:
         given = " ".join(f"{k}: {v}" for k, v in args.items())
         more = f"convolution_param {{ num_output: {outputs} kernel_size: {kernel} {given} {_HE} }}"
         return self.add(name, "Convolution", more, bottom)
+
+    def deconv(self, name: str, outputs: int, kernel: int, stride: int) -> str:
+        """A deconvolution, each channel by itself, as nets for segmentation enlarge their scores."""
+        given = (
+            f"num_output: {outputs} group: {outputs} kernel_size: {kernel} stride: {stride} bias_term: false"
+        )
+        more = f'convolution_param {{ {given} weight_filler {{ type: "bilinear" }} }}'
+        return self.add(name, "Deconvolution", more)
 
     def relu(self) -> None:
         """A rectifier in place."""
@@ -113,36 +127,51 @@ def squeezenet(batch: int, train: bool = False) -> str:
 
 def resnet50(batch: int, train: bool = False) -> str:
     """ResNet-50: data (N, 3, 224, 224) to 1000 classes; the stride is in the first 1 x 1 convolution, as in Caffe's."""
+    return _resnet(50, batch, train)
+
+
+def resnet101(batch: int, train: bool = False) -> str:
+    """ResNet-101, as ResNet-50."""
+    return _resnet(101, batch, train)
+
+
+def resnet18(batch: int, train: bool = False) -> str:
+    """ResNet-18: blocks of two 3 x 3 convolutions."""
+    return _resnet(18, batch, train)
+
+
+def _resnet(depth: int, batch: int, train: bool) -> str:
     net = Text(train)
     net.conv("conv1", 64, 7, stride=2, pad=3, bias_term="false")
     net.normal()
     net.relu()
     net.pool("pool1", "MAX", 3, 2)
-    for stage, (blocks, narrow) in enumerate(_STAGES, 2):
+    for stage, blocks in enumerate(_STAGES[depth]):
         for block in range(blocks):
-            _block(
-                net, f"res{stage}{'abcdef'[block]}", narrow, 2 if stage > 2 and not block else 1, not block
-            )
+            name = f"res{stage + 2}{chr(ord('a') + block)}"
+            _block(net, name, 64 << stage, 2 if stage and not block else 1, not block, depth > 18)
     net.global_pool("pool5")
     net.fc("fc1000", 1000)
-    return net.text("ResNet-50", batch, 224)
+    return net.text(f"ResNet-{depth}", batch, 224)
 
 
-def _block(net: Text, name: str, narrow: int, stride: int, changes: bool) -> None:
+def _block(net: Text, name: str, narrow: int, stride: int, changes: bool, bottleneck: bool) -> None:
     start = net.blob
     short = start
+    wide = 4 * narrow if bottleneck else narrow
     if changes:
-        short = net.conv(f"{name}_branch1", 4 * narrow, 1, stride=stride, bias_term="false")
+        short = net.conv(f"{name}_branch1", wide, 1, stride=stride, bias_term="false")
         net.normal()
-    for part, (outputs, kernel, step) in zip(
-        "abc", ((narrow, 1, stride), (narrow, 3, 1), (4 * narrow, 1, 1)), strict=True
-    ):
+    parts = [(narrow, 1, stride), (narrow, 3, 1), (wide, 1, 1)]
+    if not bottleneck:
+        parts = [(narrow, 3, stride), (narrow, 3, 1)]
+    for part, (outputs, kernel, step) in zip("abc", parts, strict=False):
         source = start if part == "a" else net.blob
         net.conv(
             f"{name}_branch2{part}", outputs, kernel, source, stride=step, pad=kernel // 2, bias_term="false"
         )
         net.normal()
-        if part != "c":
+        if part != "abc"[len(parts) - 1]:
             net.relu()
     net.add(name, "Eltwise", bottom=[short, net.blob])
     net.relu()
@@ -251,10 +280,86 @@ def mobilenet(batch: int, train: bool = False) -> str:
     return net.text("MobileNet", batch, 224)
 
 
+def mobilenet2(batch: int, train: bool = False) -> str:
+    """MobileNet v2 (Sandler et al., arXiv 1801.04381): data (N, 3, 224, 224) to 1000 classes."""
+    net = Text(train)
+    net.conv("conv1", 32, 3, stride=2, pad=1, bias_term="false")
+    net.normal()
+    net.relu()
+    channels = 32
+    for stage, (wider, outputs, blocks, stride) in enumerate(_INVERTED, 2):
+        for block in range(blocks):
+            name, start, inner = f"conv{stage}_{block + 1}", net.blob, wider * channels
+            if wider > 1:
+                net.conv(f"{name}/expand", inner, 1, bias_term="false")
+                net.normal()
+                net.relu()
+            step = 1 if block else stride
+            net.conv(f"{name}/dw", inner, 3, stride=step, pad=1, group=inner, bias_term="false")
+            net.normal()
+            net.relu()
+            made = net.conv(f"{name}/linear", outputs, 1, bias_term="false")
+            net.normal()
+            if block:
+                net.add(f"{name}/sum", "Eltwise", bottom=[start, made])
+            channels = outputs
+    net.conv("conv9", 1280, 1, bias_term="false")
+    net.normal()
+    net.relu()
+    net.global_pool("pool")
+    net.fc("fc", 1000)
+    return net.text("MobileNet v2", batch, 224)
+
+
+def _vgg(net: Text, tap: int | None = None) -> str | None:
+    """The convolutions of VGG-16; the blob of one of the stages."""
+    found = None
+    for stage, (convolutions, outputs) in enumerate(_VGG, 1):
+        for number in range(1, convolutions + 1):
+            net.conv(f"conv{stage}_{number}", outputs, 3, pad=1)
+            net.relu()
+        net.pool(f"pool{stage}", "MAX", 2, 2)
+        found = net.blob if stage == tap else found
+    return found
+
+
+def vgg16(batch: int, train: bool = False) -> str:
+    """VGG-16 (Simonyan and Zisserman, arXiv 1409.1556): data (N, 3, 224, 224) to 1000 classes."""
+    net = Text(train)
+    _vgg(net)
+    for number in (6, 7):
+        net.fc(f"fc{number}", 4096)
+        net.relu()
+        net.add(f"drop{number}", "Dropout", top=net.blob)
+    net.fc("fc8", 1000)
+    return net.text("VGG-16", batch, 224)
+
+
+def fcn16(batch: int, train: bool = False) -> str:
+    """Fully convolutional (Long et al., arXiv 1411.4038), on VGG-16: data (N, 3, 256, 256) to 21 classes a pixel."""
+    net = Text(train)
+    tap = _vgg(net, 4)
+    net.conv("fc6", 512, 3, pad=1)
+    net.relu()
+    net.conv("score", 21, 1)
+    last = net.deconv("upscore2", 21, 4, 2)
+    net.conv("score_pool4", 21, 1, tap)
+    cropped = net.add("score_pool4c", "Crop", "crop_param { axis: 2 offset: 0 }", bottom=[last, net.blob])
+    net.add("fuse", "Eltwise", bottom=[cropped, "score_pool4"])
+    last = net.deconv("upscore16", 21, 32, 16)
+    net.add("score_all", "Crop", "crop_param { axis: 2 offset: 8 }", bottom=[last, "data"])
+    return net.text("FCN-16s", batch, 256)
+
+
 NETS = {
     "squeezenet": squeezenet,
     "resnet50": resnet50,
     "caffenet": caffenet,
     "googlenet": googlenet,
     "mobilenet": mobilenet,
+    "mobilenet2": mobilenet2,
+    "resnet18": resnet18,
+    "resnet101": resnet101,
+    "vgg16": vgg16,
+    "fcn16": fcn16,
 }

@@ -85,6 +85,13 @@ class TorchNet(torch.nn.Module):
             b = rest[0] if rest else None
             (_, stride, pad), groups = window(layer), layer.convolution_param.group
             return lambda x: functional.conv2d(x, w, b, stride, pad, 1, groups)
+        if type == "Deconvolution":
+            (w,) = (self._weight(p) for p in parameters[layer.name])
+            (_, stride, pad), groups = window(layer), layer.convolution_param.group
+            return lambda x: functional.conv_transpose2d(x, w, None, stride, pad, 0, groups)
+        if type == "Crop":
+            (offset,) = layer.crop_param.offset
+            return lambda x, y: x[:, :, offset : offset + y.shape[2], offset : offset + y.shape[3]]
         if type == "InnerProduct":
             w, b = (self._weight(p) for p in parameters[layer.name])
             return lambda x: functional.linear(x.flatten(1), w, b)
@@ -147,6 +154,23 @@ def onnx_model(text: str, parameters: Parameters, shape: tuple[int, ...]) -> byt
             _, stride, pad = window(layer)
             args = {"strides": [stride] * 2, "pads": [pad] * 4, "group": layer.convolution_param.group}
             node("Conv", [*bottoms, *given], top, **args)
+        elif layer.type == "Deconvolution":
+            _, stride, pad = window(layer)
+            args = {"strides": [stride] * 2, "pads": [pad] * 4, "group": layer.convolution_param.group}
+            node("ConvTranspose", [*bottoms, *given], top, **args)
+        elif layer.type == "Crop":
+            (offset,) = layer.crop_param.offset
+            node("Shape", bottoms[1:], f"{top}.like")
+            limits = {
+                "start": np.array([offset] * 2),
+                "axes": np.array([2, 3]),
+                "two": np.array([2]),
+                "four": np.array([4]),
+            }
+            named = {key: constant(f"{top}.{key}", value) for key, value in limits.items()}
+            node("Slice", [now[f"{top}.like"], named["two"], named["four"]], f"{top}.size")
+            node("Add", [now[f"{top}.size"], named["start"]], f"{top}.end")
+            node("Slice", [bottoms[0], named["start"], now[f"{top}.end"], named["axes"]], top)
         elif layer.type == "InnerProduct":
             node("Flatten", bottoms, f"{top}.flat")
             node("Gemm", [now[f"{top}.flat"], *given], top, transB=1)

@@ -36,8 +36,12 @@ class Remade:
         """The result for these tensors as they are now."""
         known = self._known
         if len(known) != len(sources) or not self._all_same(sources):
-            # what a program could write to unseen is compared with a copy
-            self._known = [(t, version(t), t.clone() if was_exposed(t) else None) for t in sources]
+            # what a program could write to unseen, or looks at time and again, is compared with a copy
+            again = bool(known)
+            self._known = [
+                (t, version(t), t.clone() if exposed(t) or (again and was_exposed(t)) else None)
+                for t in sources
+            ]
             self._value = self._make(*sources)
             Remade.made += 1
         return self._value

@@ -40,10 +40,15 @@ class Refresh:
     Args:
         ask: what the parameters amount to; the same object until they change.
         give: gives it to the tasks; False, and nothing done, if it is of another shape than it was.
+        parameters: the values that it asks about, which come from outside.
     """
 
-    def __init__(self, ask: Callable[[], Any], give: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, ask: Callable[[], Any], give: Callable[[Any], bool], parameters: Iterable[Value]
+    ) -> None:
         self._ask, self._give = ask, give
+        #: the blobs that hold the parameters
+        self.blobs = [value.source for value in parameters if value.source is not None]
         #: what the tasks have
         self.current: Any = None
 
@@ -250,7 +255,7 @@ class _Convolution(Kind):
                 task.give(Slot.B, b)
             return True
 
-        return Refresh(lambda: operator.weights(_held(parameters)), give)
+        return Refresh(lambda: operator.weights(_held(parameters)), give, parameters)
 
 
 def _tiles(operator: Any, filters: tuple[int, ...], layout: Any) -> tuple[int, int] | None:
@@ -379,7 +384,7 @@ class _Pointwise(Kind):
                 task.give(slot, blocks.pack_channels(numbers.expand(self.channels), count))
             return True
 
-        return Refresh(lambda: operator.folded(_held(parameters)), give)
+        return Refresh(lambda: operator.folded(_held(parameters)), give, parameters)
 
 
 def pointwise(inputs: Sequence[Image], output: Image, relu: bool, threads: int) -> Task:

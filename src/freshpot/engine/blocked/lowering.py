@@ -19,6 +19,7 @@ from torch import Tensor
 from freshpot.engine.blob import Blob, Deferred
 from freshpot.engine.blocked.images import Border, Image, Memory, Size, take
 from freshpot.engine.blocked.kinds import Concatenation, Kind, Refresh, kind_of, pointwise
+from freshpot.engine.blocked.watch import Watch
 from freshpot.engine.passes.graph import Graph, Node, Value
 from freshpot.native import program
 from freshpot.native.blocks import Slot
@@ -144,6 +145,7 @@ class BlockedNet:
         for node in self._graph.nodes:
             self._add(node)
         self._close()
+        self._watch = Watch(list(self._refresh.values()))
         if self._scratch:
             memory = torch.empty(self._most_threads * max(self._scratch.values()))
             for task in self._scratch:
@@ -323,7 +325,7 @@ class BlockedNet:
             if self._running:  # an operator of the net calls the net
                 return False
             self._running = True
-            if not all(refresh() for refresh in self._refresh.values()):
+            if not self._watch.unchanged() and not self._watch.refresh():
                 return False
             self.runs += 1
             for action in self._actions:

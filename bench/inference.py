@@ -5,9 +5,9 @@ The same prototxt and parameters everywhere; outputs are compared first. The job
     python bench/inference.py [--net squeezenet resnet50 …] [--batch 1] [--threads 2] [--rounds 15] [--clock wall|cpu]
         [--jobs Predictor caffe.Net last ONNX …]
 
-``--net`` takes the names of `nets.NETS`. ``--clock cpu`` counts the processor time of the one thread that works (with ``--threads 1``): it is what to look at
-on a machine that has other things to do. OpenCV and ONNX Runtime (packages onnxruntime and onnx) are left out,
-saying so, where they are not installed.
+``--net`` takes the names of `nets.NETS`. ``--clock cpu`` counts the processor time of the one thread that works
+(with ``--threads 1``): it is what to look at on a machine that has other things to do. OpenCV and ONNX Runtime
+(packages onnxruntime and onnx) are left out, saying so, where they are not installed.
 """
 
 from __future__ import annotations
@@ -152,8 +152,9 @@ def compare_outputs(jobs: dict[str, Job]) -> None:
 
 
 def timed(jobs: dict[str, Job], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Seconds of a run, the median, or of processor time the shortest. Every job runs twice a turn, the second time is taken: caches are its own then.
+    """Seconds of a run: the median, of processor time the shortest.
 
+    Every job runs twice a turn, the second time is taken: caches are its own then.
     Before its turn there is a pause: threads of the job before, which look out for more work, go to sleep meanwhile.
     """
     spent: dict[str, list[float]] = {name: [] for name in jobs}

@@ -49,16 +49,18 @@ class Blocked:
         self._blueprint: Blueprint | None = None
         self._net: BlockedNet | None = None
         self._later: Later | None = None
+        self._planned = self._is_new = False
         #: how many blobs were wanted when the blueprint was made
         self._count = 0
         if lanes():
-            from freshpot.engine.blocked.lowering import sizes_of
+            from freshpot.engine.blocked.lowering import Blueprint, sizes_of
 
             outside = {v: v.source.value for n in graph.nodes for v in n.inputs if v.source is not None}
             self._sizes: dict[Key, Size] = sizes_of({**outside, **values})
-            self._plan()
+            blueprint = Blueprint(graph, self._sizes)
+            self._blueprint = blueprint if blueprint.worthwhile else None
 
-    def _plan(self) -> None:
+    def _plan(self) -> Blueprint:
         """What machine code is to do."""
         from freshpot.engine.blocked.lowering import Blueprint
 
@@ -67,9 +69,10 @@ class Blocked:
         if self._wanted is not None:
             self._count = len(self._wanted)
             fast, full = (Blueprint(graph, self._sizes) for graph in self._wanted.graphs())
-            if fast.left == full.left:
+            if fast.left == full.left and fast.worthwhile:
                 blueprint, self._full = fast, full
-        self._blueprint = blueprint if blueprint.worthwhile else None
+        self._planned = True
+        return blueprint
 
     @property
     def ready(self) -> bool:
@@ -82,15 +85,20 @@ class Blocked:
             self._runs += 1
             if self._runs > _FIRST_RUNS and pace.is_time():
                 start = time.perf_counter()
+                if not self._planned:
+                    self._blueprint = self._plan()
                 self._make(self._blueprint, otherwise)
                 pace.spent(time.perf_counter() - start)
         elif self._later is not None and self._wanted is not None and self._count != len(self._wanted):
-            self._plan()
-            if self._blueprint is not None and self._blueprint.make_code():
+            self._blueprint = self._plan()
+            if self._blueprint.make_code():
                 self._take(self._blueprint)
         net, later = self._net, self._later  # another thread may take them away
         if net is None or not net.run():
             return False
+        if self._is_new:
+            net.alone()
+            self._is_new = False
         if later is not None:
             later.leave()
         return True
@@ -117,7 +125,7 @@ class Blocked:
         net = BlockedNet(blueprint, torch.get_num_threads(), lasting=self._full is not None)
         later = self._full is not None and self._wanted is not None
         self._later = Later(net, self._full, self._wanted) if later else None  # type: ignore[arg-type]
-        self._net = net
+        self._net, self._is_new = net, True
         return net
 
     def _release(self) -> None:

@@ -12,7 +12,7 @@ Blobs that are looked at again after another run, or whose memory the user keeps
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -23,6 +23,7 @@ from freshpot.engine.passes.graph import Graph, Value
 if TYPE_CHECKING:
     from freshpot.engine.blocked.lowering import BlockedNet, Blueprint, Key, Size
     from freshpot.engine.plan import Step
+    from freshpot.ops.convolution.fused_conv import FusedConv
 
 
 class Wanted:
@@ -44,18 +45,23 @@ class Wanted:
             for cell in value.cells
         }
         self._looked_at: dict[int, int] = {}
+        self._graph = graph
+        self._graphs: tuple[int, Graph, Graph] | None = None
 
     def __len__(self) -> int:
         return len(self._blobs)
 
     def graphs(self) -> tuple[Graph, Graph]:
         """The net that makes what is wanted, and the net that makes all that is shown."""
-        wanted, shown = self._blobs, self._shown
-        fast = Graph(self._steps, lambda blob: id(blob) in wanted, shown, copies=True)
-        full = Graph(self._steps, shown, copies=True)
-        for graph in (fast, full):
-            optimize(graph)
-        return fast, full
+        if self._graphs is None or self._graphs[0] != len(self):
+            wanted, shown = self._blobs, self._shown
+            fast = Graph(self._steps, lambda blob: id(blob) in wanted, shown, copies=True)
+            full = Graph(self._steps, shown, copies=True)
+            for graph in (fast, full):
+                optimize(graph)
+            _share_weights(fast, self._graph)
+            self._graphs = (len(self), fast, full)
+        return self._graphs[1:]
 
     def looked_at(self, blob: Blob, run: int) -> None:
         """Somebody looked at a blob that was not made, after a run of this number."""
@@ -65,6 +71,19 @@ class Wanted:
     def follows(self, blob: Blob) -> None:
         """The user keeps a blob's memory, which is to follow every run."""
         self._blobs.add(id(blob))
+
+
+def _share_weights(graph: Graph, other: Graph) -> None:
+    """Let convolutions of two graphs of one net keep their weights once."""
+    known = {node.positions[0]: node for node in other.nodes if node.op.type == "FusedConv"}
+    for node in graph.nodes:
+        theirs = known.get(node.positions[0]) if node.op.type == "FusedConv" else None
+        if theirs is None:
+            continue
+        mine, count = cast("FusedConv", node.operator), cast("FusedConv", node.operator).count
+        sources = [[v.source for v in n.inputs[1 : 1 + count]] for n in (node, theirs)]
+        if sources[0] == sources[1]:
+            mine.share_weights(cast("FusedConv", theirs.operator))
 
 
 class Later:

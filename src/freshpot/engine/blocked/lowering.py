@@ -356,6 +356,12 @@ class BlockedNet:
         for action in self._own_actions:
             action(values)
 
+    def alone(self) -> None:
+        """Let go of what only running operator by operator wants."""
+        for node, refresh in self._refresh.items():
+            if node.op.type == "FusedConv":
+                refresh.current.forget_packed()
+
     def image_of(self, value: Value) -> Image:
         """Where a value lies that machine code makes; that of a kept blob stays there until the next run."""
         return self._images[value]

@@ -1,6 +1,6 @@
 """Whether a net's parameters are what they were, for many at a time.
 
-Owned here: `Watch`. Who calls it: `lowering`, at each run. What it cannot tell at once is left to each node's `Refresh`.
+Owned here: `Watch`. Who calls it: `lowering`, at each run. What it cannot tell at once is left to the nodes' `Refresh`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,7 @@ class Watch:
         for blob, tensor, at in self._known:
             if blob.value is not tensor or tensor._version != at:
                 return False
-        for refresh in self._unsure:
-            if not refresh():
-                return False
-        return True
+        return all(refresh() for refresh in self._unsure)
 
     def refresh(self) -> bool:
         """Bring all nodes up to date; False if one cannot be."""

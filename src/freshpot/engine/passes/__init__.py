@@ -31,9 +31,12 @@ PASSES: tuple[Pass, ...] = (
 
 def optimize(graph: Graph, said: Callable[[str], object] | None = None) -> None:
     """Run all passes. ``said`` is told, after each one that changed something, its name and the net as it is then."""
+    before = str(graph) if said is not None else ""
     for change in PASSES:
-        before = str(graph)
         change(graph)
+        if said is None:
+            continue
         after = str(graph)
-        if said is not None and after != before:
+        if after != before:
             said(f"{change.__name__}:\n{after}")
+        before = after

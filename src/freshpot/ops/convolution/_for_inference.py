@@ -71,6 +71,11 @@ class Weights:
             return winograd.pack(self.filters[mine], run), bias[run[0] * lanes() :]
         return blocks.pack(self.filters[mine], run, form == "planes"), bias[run[0] * lanes() :]
 
+    def forget_packed(self) -> None:
+        """Let go of what `run` packed; it is packed again when it is wanted."""
+        if self._packed is not None:
+            self._packed.forget()
+
     def run(self, way: Way, X: Tensor, other: Tensor | None, padding: list[int], overwrite: bool) -> Tensor:
         """The convolution of X (channels last), plus ``other`` (overwritten if it may be), rectified."""
         if self._packed is None:

@@ -126,6 +126,11 @@ class PackedWeights:
             found = self._by_size[size] = self._share(packed)
         return found
 
+    def forget(self) -> None:
+        """Let go of all of them."""
+        self._by_size.clear()
+        self._by_layout.clear()
+
     def _share(self, packed: Tensor) -> Tensor:
         """One copy for each layout; beyond a few the first one serves (oneDNN reorders it as it runs)."""
         layout = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(packed).tolist())

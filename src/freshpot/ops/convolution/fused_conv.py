@@ -74,7 +74,7 @@ class FusedConv(Convolution):
         b = parameters[0] if self.bias else None
         if self.norms:
             factor, addend = affine(self.norms, self.eps, parameters[self.bias :])
-            filters = (filters.double() * factor.view(-1, *(1,) * (filters.dim() - 1))).float()
+            filters = filters * factor.float().view(-1, *(1,) * (filters.dim() - 1))
             b = (addend if b is None else b.double() * factor + addend).float()
         on_cpu = W.device.type == "cpu" and W.dim() == 4 and W.numel() > 0
         return Weights(filters, b, packable=on_cpu and _packed.available())
@@ -83,6 +83,14 @@ class FusedConv(Convolution):
         """What the parameters (W and all up to the other summand) amount to; the same object until they change."""
         found: Weights = self._remade.of(parameters)
         return found
+
+    def share_weights(self, other: FusedConv) -> bool:
+        """Keep one form of the weights for both, which run on the same parameters; False if that is not of one form."""
+        told = ("bias", "norms", "eps", "group", "order")
+        if self.count != other.count or any(getattr(self, a) != getattr(other, a) for a in told):
+            return False
+        self._remade = other._remade
+        return True
 
     def kernel(self, X: Tensor, W: Tensor, *others: Tensor) -> Tensor:
         return self._run(False, X, W, *others)

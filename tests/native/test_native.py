@@ -46,7 +46,7 @@ POOLINGS = {
 MAKERS = (
     *(conv.forward, conv.data, conv.weights),
     *(pool.forward, pool.backward, pool.forward_with_index, pool.backward_by_index),
-    *(dense.weights, turn.turn),
+    *(dense.weights, turn.turn, turn.pick),
 )
 
 
@@ -153,6 +153,13 @@ def test_turning(rows: int, columns: int, row: int, column: int, width: int) -> 
     turn.turn(rows, columns, row, column)(A, B)
     assert torch.equal(B[:, :rows], A[:, :columns].t())
     assert bool((B[:, rows:] == 7).all())
+
+
+def test_picking_images_out_of_many(width: int) -> None:
+    A, B = torch.randn(5, 10 * width), torch.full((5, 3 * width), 7.0)
+    turn.pick(5, 2, 10 * width, 3 * width)(A[:, width:], B)
+    assert torch.equal(B[:, : 2 * width], A[:, width : 3 * width])
+    assert bool((B[:, 2 * width :] == 7).all())
 
 
 @pytest.mark.parametrize("threads", [1, 2])

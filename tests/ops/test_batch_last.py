@@ -15,8 +15,8 @@ from freshpot.ops.convolution import conv
 from freshpot.ops.linear import _batch_last as linear
 
 needs_native = pytest.mark.skipif(not lanes(), reason="no machine code on this processor, or no llvmlite")
-#: images that fill vectors, some that do not, and so many that pixels lie apart
-images = pytest.mark.parametrize("images", [32, 20, 13, 256])
+#: images that fill vectors, some that do not, so many that pixels lie apart, and that pieces of a batch end with one
+images = pytest.mark.parametrize("images", [32, 20, 13, 256, 257])
 
 #: conv arguments, pool arguments
 NETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -9,8 +9,8 @@ Sizes are constants of the code. Memory is laid out as `batch` says.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,18 @@ class Shape:
     pad: tuple[int, int] = (0, 0)
     P: int = 0
     Q: int = 0
+    #: numbers from one pixel to the next in what is made (Y, dX) if it is part of a larger batch; 0: as elsewhere
+    apart: int = 0
 
     @property
     def pitch(self) -> int:
         """Numbers from one pixel to the next."""
         return pitch(self.N)
+
+    @property
+    def pitch_made(self) -> int:
+        """The same in what is made."""
+        return self.apart or self.pitch
 
 
 def _block(size: int, most: int) -> int:
@@ -118,7 +125,7 @@ def _forward(s: Shape, bias: bool) -> Emitter:
 
         with k.tasks(len(starts) * (1 if inside else columns) * s.P) as task:
             rest, row = k.divmod(task, s.P)
-            which, outer = (rest, None) if inside else k.divmod(rest, columns)
+            outer, which = (None, rest) if inside else k.divmod(rest, len(starts))
             first = k.smaller(k.mul(which, block), s.K - block)  # the last block may overlap the one before
             top = k.mul(row, s.stride[0])
             r0, r1 = _valid(k, top, s.pad[0], s.R, s.H)
@@ -151,10 +158,11 @@ def _forward(s: Shape, bias: bool) -> Emitter:
                             tap(k.at(image, t * s.pitch), k.at(weights, t))
 
                 _for_each_count(k, c0, c1, s.S if s.pad[1] else 0, taps)
-                where = k.add(k.mul(k.add(k.mul(k.add(k.mul(first, s.P), row), s.Q), col), s.pitch), n)
+                where = k.add(k.mul(k.add(k.mul(k.add(k.mul(first, s.P), row), s.Q), col), s.pitch_made), n)
+                filter_ = s.P * s.Q * s.pitch_made
                 for i in range(block):
                     for g in range(group):
-                        k.store(acc[i * group + g], Y, k.add(where, i * s.P * s.Q * s.pitch + g * lanes()))
+                        k.store(acc[i * group + g], Y, k.add(where, i * filter_ + g * lanes()))
 
     return emit
 
@@ -170,7 +178,7 @@ def _data(s: Shape) -> Emitter:
         acc = k.variables(block * group)
         with k.tasks(starts * columns * s.H) as task:
             rest, row = k.divmod(task, s.H)
-            which, column = k.divmod(rest, columns)
+            column, which = k.divmod(rest, starts)  # images that are near are used for all channels
             first = k.smaller(k.mul(which, block), s.C - block)
             n = _first_image(k, s, column, group)
             # tap r reads row (row + pad - r) of dY
@@ -196,16 +204,17 @@ def _data(s: Shape) -> Emitter:
                                     acc[i * group + g] = k.fma(w, grad[g], acc[i * group + g])
 
                 _for_each_count(k, t0, t1, s.S, taps)
-                where = k.add(k.mul(k.add(k.mul(k.add(k.mul(first, s.H), row), s.W), col), s.pitch), n)
+                where = k.add(k.mul(k.add(k.mul(k.add(k.mul(first, s.H), row), s.W), col), s.pitch_made), n)
+                channel = s.H * s.W * s.pitch_made
                 for i in range(block):
                     for g in range(group):
-                        k.store(acc[i * group + g], dX, k.add(where, i * s.H * s.W * s.pitch + g * lanes()))
+                        k.store(acc[i * group + g], dX, k.add(where, i * channel + g * lanes()))
 
     return emit
 
 
-def _weights(s: Shape, bias: bool) -> Emitter:
-    """dW, and db, for images without padding."""
+def _weights(s: Shape, bias: bool, more: bool) -> Emitter:
+    """dW, and db, for images without padding; added to what is there if there is ``more`` to the batch."""
     most = registers() - 4 - s.S
     block = max(1, min(most // s.S, s.K, 5))
     starts = -(-s.K // block)
@@ -225,7 +234,16 @@ def _weights(s: Shape, bias: bool) -> Emitter:
             if over:
                 body(full * lanes(), lambda vector: k.where(k.first_lanes(over), vector, k.zeros()))
 
-        def add_up(first: Value) -> None:
+        def put(totals: Sequence[Value], array: Value, where: Value, new: Value) -> None:
+            """Sums of a filter; not added again where a block overlaps the one before."""
+            with k.when(new) if more else nullcontext():
+                for t, total in enumerate(totals):
+                    at = k.add(where, t)
+                    if more:
+                        total = k.fadd(k.first(k.spread(array, at)), total)
+                    k.store_number(total, array, at)
+
+        def add_up(first: Value, done: Value) -> None:
             """db: once for each block of filters."""
             sums.fill(k.zeros())
             with k.loop(0, s.P * s.Q) as pixel:
@@ -238,7 +256,7 @@ def _weights(s: Shape, bias: bool) -> Emitter:
 
                 images(images_of)
             for i, total in enumerate(k.totals([sums[i] for i in range(block)])):
-                k.store_number(total, k.array(3), k.add(first, i))
+                put([total], k.array(3), k.add(first, i), k.less(done, k.add(first, i + 1)))
 
         with k.tasks(starts * s.C * s.R) as task:
             rest, r = k.divmod(task, s.R)
@@ -262,12 +280,13 @@ def _weights(s: Shape, bias: bool) -> Emitter:
                     images(images_of)
             where = k.mul(k.add(k.mul(k.add(k.mul(first, s.C), c), s.R), r), s.S)
             totals = k.totals([acc[i] for i in range(len(acc))])
+            done = k.mul(which, block)
             for i in range(block):
-                for t in range(s.S):
-                    k.store_number(totals[i * s.S + t], dW, k.add(where, i * s.C * s.R * s.S + t))
+                at, new = k.add(where, i * s.C * s.R * s.S), k.less(done, k.add(first, i + 1))
+                put(totals[i * s.S : (i + 1) * s.S], dW, at, new)
             if bias:
                 with k.when_equal(k.add(c, r), 0):
-                    add_up(first)
+                    add_up(first, done)
 
     return emit
 
@@ -285,6 +304,9 @@ def data(s: Shape) -> Native:
 
 
 @functools.lru_cache(256)
-def weights(s: Shape, bias: bool) -> Native:
-    """dW and, with ``bias``, db, where there is no padding: call with X, dY, dW(, db)."""
-    return Native("conv_weights", _weights(s, bias), 4 if bias else 3)
+def weights(s: Shape, bias: bool, more: bool = False) -> Native:
+    """dW and, with ``bias``, db, where there is no padding: call with X, dY, dW(, db).
+
+    ``more``: these images are part of a larger batch, and their share is added to what dW and db hold.
+    """
+    return Native("conv_weights", _weights(s, bias, more), 4 if bias else 3)

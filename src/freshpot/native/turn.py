@@ -1,6 +1,6 @@
-"""Transposing matrices: how a batch in the order of its images gets its memory along them, and back.
+"""Moving batches: from the order of images to memory along them and back, and a few images out of many.
 
-Owned here: the pass as machine code. Who calls it: ops/_window, ops/linear.
+Owned here: transposing and picking as machine code. Who calls it: ops/_window, ops/linear, ops/convolution.
 """
 
 from __future__ import annotations
@@ -34,6 +34,24 @@ def _turn(rows: int, columns: int, row: int, column: int) -> Emitter:
                     k.store(vector, to, i * column)
 
     return emit
+
+
+def _pick(pixels: int, vectors: int, here: int, there: int) -> Emitter:
+    def emit(k: Kernel) -> None:
+        A, B = k.array(0), k.array(1)
+        with k.tasks(pixels) as pixel:
+            at, to = k.at(A, k.mul(pixel, here)), k.at(B, k.mul(pixel, there))
+            for v in range(vectors):
+                k.store(k.load(at, v * lanes()), to, v * lanes())
+
+    return emit
+
+
+@functools.lru_cache(256)
+def pick(pixels: int, vectors: int, here: int, there: int) -> Native:
+    """So many vectors of each pixel, where pixels lie ``here`` numbers apart, to where they lie ``there``: call
+    with A, B."""
+    return Native("pick", _pick(pixels, vectors, here, there), 2)
 
 
 @functools.lru_cache(256)

@@ -21,6 +21,7 @@ from torch.nn.functional import pad as pad_tensor
 from freshpot.errors import ArgumentError
 from freshpot.native.batch import pitch
 from freshpot.native.machine import lanes
+from freshpot.native.pages import ask_for_large
 from freshpot.net.schema import Arg
 from freshpot.ops._operator import Operator
 
@@ -292,8 +293,11 @@ def into_batch_last(X: Tensor, memory: Tensor) -> Callable[[], Any]:
 def empty_batch_last(N: int, C: int, H: int, W: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """A batch (N, C, H, W) of that layout, not filled; what room there is behind the last image holds zeros."""
     step = pitch(N)
-    make = torch.empty if step == N else torch.zeros
-    return make((C, H, W, step), dtype=dtype)[..., :N].permute(3, 0, 1, 2)
+    made = torch.empty((C, H, W, step), dtype=dtype)
+    ask_for_large(made.data_ptr(), made.nbytes)
+    if step != N:
+        made.zero_()
+    return made[..., :N].permute(3, 0, 1, 2)
 
 
 def empty_alike(X: Tensor) -> Tensor:

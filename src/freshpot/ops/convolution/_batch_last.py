@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from freshpot.native.machine import lanes
+from freshpot.ops._memory import make
 from freshpot.ops._operator import Call, call
-from freshpot.ops._window import batch_last, empty_batch_last, into_batch_last, is_batch_last
+from freshpot.ops._window import empty_batch_last, into_batch_last, is_batch_last
+from freshpot.ops.convolution import _pieces
 
 if TYPE_CHECKING:
     from freshpot.native.conv import Shape
@@ -55,45 +57,40 @@ def shape_of(X: Tensor, W: Tensor, layout: Layout, strides: list[int]) -> Shape 
 
 def forward(s: Shape, X: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
     """Y (N, K, P, Q)."""
-    from freshpot.native import conv
-
     Y = empty_batch_last(s.N, s.K, s.P, s.Q)
-    bias = [] if b is None else [b.contiguous()]
-    conv.forward(s, bool(bias))(batch_last(X), W.contiguous(), Y, *bias)
+    make(_forward(s, X, W.contiguous(), None if b is None else b.contiguous(), Y))
     return Y
 
 
 def forward_calls(s: Shape, X: Tensor, W: Tensor, b: Tensor | None, Y: Tensor) -> list[Call] | None:
     """The same as calls in memory."""
+    if not (is_batch_last(Y) and W.is_contiguous() and (b is None or b.is_contiguous())):
+        return None
+    return _forward(s, X, W, b, Y)
+
+
+def _forward(s: Shape, X: Tensor, W: Tensor, b: Tensor | None, Y: Tensor) -> list[Call]:
     from freshpot.native import conv
 
     bias = [] if b is None else [b]
-    if not (is_batch_last(Y) and all(t.is_contiguous() for t in (W, *bias))):
-        return None
+    if _pieces.wanted(s.N):
+        return _pieces.forward(s, X, W, bias, Y)
     X, made = _turned(X)
     return [*made, call(conv.forward(s, bool(bias)).bind(X, W, Y, *bias))]
 
 
 def weights(s: Shape, X: Tensor, dY: Tensor, with_bias: bool) -> list[Tensor]:
     """dW and, if asked for, db."""
-    from freshpot.native import conv
-
-    dY = batch_last(dY)
     dW = torch.empty((s.K, s.C, s.R, s.S))
-    padded = _frame(s)
-    if padded is not None:
-        _picture(s, padded).copy_(_reached(s, X))
     made = [dW, torch.empty(s.K)] if with_bias else [dW]
-    conv.weights(_framed(s), with_bias)(batch_last(X) if padded is None else padded, dY, *made)
+    make(weights_calls(s, X, dY, made) or ())
     return made
 
 
 def data(s: Shape, W: Tensor, dY: Tensor) -> Tensor:
     """dX, for stride 1."""
-    from freshpot.native import conv
-
     dX = empty_batch_last(s.N, s.C, s.H, s.W)
-    conv.data(s)(batch_last(dY), W.contiguous(), dX)
+    make(data_calls(s, W.contiguous(), dY, dX) or ())
     return dX
 
 
@@ -103,14 +100,15 @@ def weights_calls(s: Shape, X: Tensor, dY: Tensor, dWb: Sequence[Tensor]) -> lis
 
     if not all(t.is_contiguous() for t in dWb):
         return None
-    padded = _frame(s)
-    if padded is None:
-        X, made = _turned(X)
-    else:
+    padded, made = _frame(s), []
+    if padded is not None:
         made = [call(_picture(s, padded).copy_, _reached(s, X))]
         X = padded
-    dY, turned = _turned(dY)
-    return [*made, *turned, call(conv.weights(_framed(s), len(dWb) > 1).bind(X, dY, *dWb))]
+    if _pieces.wanted(s.N):
+        return [*made, *_pieces.weights(_framed(s), X, dY, dWb)]
+    X, turned = _turned(X)
+    dY, more = _turned(dY)
+    return [*made, *turned, *more, call(conv.weights(_framed(s), len(dWb) > 1).bind(X, dY, *dWb))]
 
 
 def data_calls(s: Shape, W: Tensor, dY: Tensor, dX: Tensor) -> list[Call] | None:
@@ -119,6 +117,8 @@ def data_calls(s: Shape, W: Tensor, dY: Tensor, dX: Tensor) -> list[Call] | None
 
     if not (W.is_contiguous() and is_batch_last(dX)):
         return None
+    if _pieces.wanted(s.N):
+        return _pieces.data(s, W, dY, dX)
     dY, turned = _turned(dY)
     return [*turned, call(conv.data(s).bind(dY, W, dX))]
 

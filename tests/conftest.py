@@ -86,5 +86,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     ):  # said once, where several processes run the tests
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         for path in left:
-            reporter.write_line(f"left behind in the repository: {path}", red=True)
+            reporter.write_line(
+                f"left behind in the repository, by a test or by you meanwhile: {path}", red=True
+            )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -14,7 +14,7 @@ CASES = {
     "a file elsewhere in the repository": (
         'open("{root}/src/left", "w").close()',
         1,
-        "left behind in the repository: {root}/src/left",
+        "left behind in the repository, by a test or by you meanwhile: {root}/src/left",
     ),
     "another working folder": (
         "import os; os.chdir('{root}/src')",

@@ -5,7 +5,7 @@ On the GPU made of CPU tensors, whose recordings (`far_graph`) refuse and forget
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -214,10 +214,8 @@ def look_at_what_was_left(ws: Workspace, plan: Plan) -> list[Any]:
     return held
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_recorded_runs_are_the_others(
-    name: str, graphs: FarRecorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def both_ways(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """What an attack and the workspace hold in the end, operator by operator and recorded, in pairs."""
     found = []
     for value in ("0", "1"):
         monkeypatch.setenv("FRESHPOT_GRAPH", value)
@@ -226,22 +224,23 @@ def test_recorded_runs_are_the_others(
         held = ATTACKS[name](ws, Plan(layers(), ws))
         held += [ws.get(blob) for blob in ws.names() if not ws.find(blob).empty]
         found.append([near(each) for each in held])
+    return zip(*found, strict=True)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_recorded_runs_are_the_others(
+    name: str, graphs: FarRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = both_ways(name, monkeypatch)
     assert graphs.replays > 2
-    for plain, played in zip(*found, strict=True):
+    for plain, played in pairs:
         equal = torch.equal if isinstance(plain, Tensor) else np.array_equal
         assert equal(plain, played)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_recorded_runs_are_the_others_on_cuda(name: str, cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for value in ("0", "1"):
-        monkeypatch.setenv("FRESHPOT_GRAPH", value)
-        torch.manual_seed(1)
-        ws = fed()
-        held = ATTACKS[name](ws, Plan(layers(), ws))
-        held += [ws.get(blob) for blob in ws.names() if not ws.find(blob).empty]
-        found.append([near(each) for each in held])
+    pairs = both_ways(name, monkeypatch)
     assert graph._given_up is None
-    for plain, played in zip(*found, strict=True):
+    for plain, played in pairs:
         np.testing.assert_allclose(np.asarray(plain), np.asarray(played), rtol=1e-5, atol=1e-6)

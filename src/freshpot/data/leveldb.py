@@ -77,15 +77,27 @@ class LevelDB(reader.Database):
         self.need(Mode.READ)
         return LevelDBCursor(self.path, self._manifest)
 
-    def transaction(self) -> LevelDBTransaction:
+    def transaction(self) -> reader.KeyedTransaction:
         self.need(Mode.WRITE, Mode.NEW)
-        return LevelDBTransaction(self)
+        return reader.KeyedTransaction(self.write, self.check)
 
     def write(self, records: dict[bytes, bytes]) -> None:
         """Put records in one batch, synced."""
         if self._worker is None:
             raise DataError(f"{self.path}: the database is closed, nothing can be written")
         self._worker.ask(b"P", pack(records.items()))
+
+    def check(self, key: bytes, value: bytes) -> None:
+        """Complain of a record that the store cannot hold.
+
+        Raises:
+            FormatError: it is one.
+        """
+        if len(key) >= 2**32 or len(value) >= 2**32:
+            raise FormatError(
+                f"a key of {len(key)} and a value of {len(value)} bytes: LevelDB holds less than 4 GiB each",
+                path=self.path,
+            )
 
     def publish(self) -> None:
         if self._building is None:
@@ -176,30 +188,6 @@ class LevelDBCursor(reader.Cursor):
     def _need_record(self) -> None:
         if not self._records:
             raise DataError(f"{self._path}: the cursor is past the last record")
-
-
-class LevelDBTransaction(reader.Transaction):
-    """Records kept in memory until they are committed; dropping the transaction forgets them."""
-
-    def __init__(self, database: LevelDB) -> None:
-        self._database = database
-        self._records: dict[bytes, bytes] = {}
-
-    def put(self, key: bytes, value: bytes) -> None:
-        if len(key) >= 2**32 or len(value) >= 2**32:
-            raise FormatError(
-                f"a key of {len(key)} and a value of {len(value)} bytes: LevelDB holds less than 4 GiB each",
-                path=self._database.path,
-            )
-        self._records[bytes(key)] = bytes(value)
-
-    def commit(self) -> None:
-        if self._records:
-            self._database.write(self._records)
-            self._records = {}
-
-    def abort(self) -> None:
-        self._records = {}
 
 
 # ------------------------------------------------------------------------------- the process

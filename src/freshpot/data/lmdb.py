@@ -55,9 +55,9 @@ class LMDB(reader.Database):
         self.need(Mode.READ)
         return LMDBCursor(self._file)
 
-    def transaction(self) -> LMDBTransaction:
+    def transaction(self) -> reader.KeyedTransaction:
         self.need(Mode.WRITE, Mode.NEW)
-        return LMDBTransaction(self)
+        return reader.KeyedTransaction(self.write, self.check)
 
     def write(self, records: dict[bytes, bytes]) -> None:
         """Put records in one transaction, in the order of their keys; the map grows until they fit."""
@@ -72,6 +72,19 @@ class LMDB(reader.Database):
                 return
             except lmdb.MapFullError:
                 self._env.set_mapsize(self._env.info()["map_size"] * 2)
+
+    def check(self, key: bytes, value: bytes) -> None:
+        """Complain of a record that the store cannot hold.
+
+        Raises:
+            FormatError: it is one.
+        """
+        if not 0 < len(key) <= _MAX_KEY or len(value) > _MAX_VALUE:
+            raise FormatError(
+                f"a key of {len(key)} and a value of {len(value)} bytes: LMDB holds keys of 1 to {_MAX_KEY} "
+                f"and values up to {_MAX_VALUE}",
+                path=self.path,
+            )
 
     def publish(self) -> None:
         if self._building is not None and self._env is not None:
@@ -159,31 +172,6 @@ class LMDBCursor(reader.Cursor):
     def _need_record(self) -> None:
         if not self._tree.valid:
             raise DataError(f"{self._tree.file.path}: the cursor is past the last record")
-
-
-class LMDBTransaction(reader.Transaction):
-    """Records kept in memory until they are committed; dropping the transaction forgets them."""
-
-    def __init__(self, database: LMDB) -> None:
-        self._database = database
-        self._records: dict[bytes, bytes] = {}
-
-    def put(self, key: bytes, value: bytes) -> None:
-        if not 0 < len(key) <= _MAX_KEY or len(value) > _MAX_VALUE:
-            raise FormatError(
-                f"a key of {len(key)} and a value of {len(value)} bytes: LMDB holds keys of 1 to {_MAX_KEY} "
-                f"and values up to {_MAX_VALUE}",
-                path=self._database.path,
-            )
-        self._records[bytes(key)] = bytes(value)
-
-    def commit(self) -> None:
-        if self._records:
-            self._database.write(self._records)
-            self._records = {}
-
-    def abort(self) -> None:
-        self._records = {}
 
 
 def _lmdb() -> Any:

@@ -27,6 +27,7 @@ __all__ = [
     "Cursor",
     "DBReader",
     "Database",
+    "KeyedTransaction",
     "Mode",
     "Record",
     "Transaction",
@@ -142,6 +143,34 @@ class Transaction(abc.ABC):
             self.commit()
         else:
             self.abort()
+
+
+class KeyedTransaction(Transaction):
+    """Records kept in memory, the last one of each key, until they are committed; dropping it forgets them.
+
+    Args:
+        write: puts records into the store together.
+        check: raises FormatError for a key and a value that the store cannot hold.
+    """
+
+    def __init__(
+        self, write: Callable[[dict[bytes, bytes]], None], check: Callable[[bytes, bytes], None]
+    ) -> None:
+        self._write = write
+        self._check = check
+        self._records: dict[bytes, bytes] = {}
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._check(key, value)
+        self._records[bytes(key)] = bytes(value)
+
+    def commit(self) -> None:
+        if self._records:
+            self._write(self._records)
+            self._records = {}
+
+    def abort(self) -> None:
+        self._records = {}
 
 
 class Database(abc.ABC):

@@ -11,7 +11,7 @@ import pytest
 
 from freshpot.cli import main
 from freshpot.errors import NotSupportedError
-from freshpot.legacy import weights
+from freshpot.legacy import known_models, weights
 from freshpot.legacy.caffe_nets import FILES
 from freshpot.legacy.commands import Commands
 from freshpot.legacy.notes import Notes
@@ -57,17 +57,75 @@ def test_a_model_that_is_not_there(capsys: Capture) -> None:
     """Random weights that keep the signal alive, alike for alike layers of two nets; said, and nothing written."""
     Path("deploy.prototxt").write_text(DEPLOY)
     status = run(
-        "import caffe\nnet = caffe.Net('deploy.prototxt', 'trained.caffemodel', caffe.TEST)",
+        "import caffe\nnet = caffe.Net('deploy.prototxt', 'bvlc_alexnet.caffemodel', caffe.TEST)",
         "net.blobs['data'].data[...] = 1\nout = net.forward()['prob']\nprint 'sum', out.sum(), out.std() > 0",
-        "other = caffe.Net('deploy.prototxt', caffe.TEST)\nother.copy_from('trained.caffemodel')\n"
+        "other = caffe.Net('deploy.prototxt', caffe.TEST)\nother.copy_from('bvlc_alexnet.caffemodel')\n"
         "print (other.params['conv'][0].data == net.params['conv'][0].data).all(), net.params['bn'][1].data[0]",
     )
     out = capsys.readouterr().out
     assert status == 0
     assert "sum 2.0 True" in out
     assert "True 1.0" in out
-    assert "trained.caffemodel: not there; the net 'Small' was given random weights instead" in out
-    assert not Path("trained.caffemodel").exists()
+    wanted = "bvlc_alexnet.caffemodel: not there (it was downloaded); the net 'Small' was given random weights instead"
+    assert wanted in out
+    assert not Path("bvlc_alexnet.caffemodel").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("# wget http://example.org/a/mine.caffemodel\nname = 'mine.caffemodel'", "the program says where"),
+        ("name = 'zoo/mine.caffemodel'", "the folder's readme says where it was downloaded from"),
+        (
+            "name = 'nets/mine_iter_500.caffemodel'",
+            "training with nets/my_solver.prototxt would have written it",
+        ),
+        (
+            "# snapshot_prefix: 'a/other'\nname = 'other_iter_5.caffemodel'",
+            "training with the program's solver",
+        ),
+        ("name = 'VGG_ILSVRC_16_layers.caffemodel'", "it was downloaded"),
+        ("name = 'examples/mnist/lenet_iter_10000.caffemodel'", "it was downloaded"),
+        ("name = 'ResNet-50-model.caffemodel'", "it was downloaded"),
+    ],
+)
+def test_models_that_were_to_be_had(capsys: Capture, program: str, why: str) -> None:
+    Path("deploy.prototxt").write_text(DEPLOY)
+    for folder, file, text in (
+        ("zoo", "readme.md", "caffemodel: mine.caffemodel\n"),
+        ("nets", "my_solver.prototxt", 'base_lr: 0.1\nsnapshot_prefix: "nets/mine"\n'),
+    ):
+        Path(folder).mkdir()
+        Path(folder, file).write_text(text)
+    assert run(f"{program}\nimport caffe\nnet = caffe.Net('deploy.prototxt', name, caffe.TEST)") == 0
+    assert why in capsys.readouterr().out
+
+
+def test_a_mistyped_path_is_an_error_that_names_what_is_there(capsys: Capture) -> None:
+    Path("deploy.prototxt").write_text(DEPLOY)
+    Path("models").mkdir()
+    Path("models/mynet.caffemodel").write_bytes(b"")
+    cells = ["import caffe", "net = caffe.Net('deploy.prototxt', 'models/mynte.caffemodel', caffe.TEST)"]
+    assert run(*cells) == 1
+    out = capsys.readouterr().out
+    assert (
+        "Could not open file models/mynte.caffemodel: there is no such file, and it is no model that was"
+        in out
+    )
+    assert "There is models/mynet.caffemodel." in out
+    assert "freshpot run --stand-ins" in out
+    assert "random weights instead" not in out
+    assert run(*cells, words=("--stand-ins",)) == 0
+    assert (
+        "models/mynte.caffemodel: not there; the net 'Small' was given random weights"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_folder_that_is_not_there_names_its_neighbours() -> None:
+    Path("models/caffenet").mkdir(parents=True)
+    assert known_models.nearest("models/cafenet/a.caffemodel") == ["models/caffenet"]
+    assert known_models.nearest("models/caffenet/a.caffemodel") == []
 
 
 def test_outside_a_run_it_is_an_error() -> None:

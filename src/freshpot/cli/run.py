@@ -47,6 +47,11 @@ def add_parser(subparsers: Any) -> None:
         metavar="N",
         help="stop each training after N steps; the table says that it was done",
     )
+    parser.add_argument(
+        "--stand-ins",
+        action="store_true",
+        help="random weights for every Caffe model that is not there, not only for those known to be gone",
+    )
     parser.epilog = "Words behind '--' are the program's own: sys.argv[1:]."
     parser.set_defaults(run=run)
 
@@ -71,7 +76,13 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_out(folder)
     options = Options(
-        folder, args.keep_going, args.dialect, args.allow_shell, args.quick, tuple(args.program_arguments)
+        folder,
+        args.keep_going,
+        args.dialect,
+        args.allow_shell,
+        args.quick,
+        args.stand_ins,
+        tuple(args.program_arguments),
     )
     result = run_document(document, options)
     print("\n" + format_table(result))

@@ -38,6 +38,7 @@ class Options:
         dialect: the package that is ours whatever is installed.
         allow_shell: shell lines may run.
         quick: cap trainings at so many steps.
+        stand_ins: random weights also for models that nobody knows.
         arguments: of the program, behind its name in ``sys.argv``.
     """
 
@@ -46,6 +47,7 @@ class Options:
     dialect: str | None = None
     allow_shell: bool = False
     quick: int | None = None
+    stand_ins: bool = False
     arguments: tuple[str, ...] = ()
 
 
@@ -90,6 +92,7 @@ def run(document: Document, options: Options) -> Result:
         dialect=options.dialect,
         allow_shell=options.allow_shell,
         quick=options.quick,
+        stand_ins=options.stand_ins,
         arguments=options.arguments,
     )
     if old:

@@ -35,7 +35,7 @@ class Surroundings:
         folder: figures go there, stand-ins below ``files``.
         text: the whole program, to see what it speaks of.
         python2: it was written for Python 2.
-        dialect, allow_shell, quick, arguments: as the command's options.
+        dialect, allow_shell, quick, stand_ins, arguments: as the command's options.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Surroundings:
         dialect: str | None = None,
         allow_shell: bool = False,
         quick: int | None = None,
+        stand_ins: bool = False,
         arguments: Sequence[str] = (),
     ) -> None:
         self.notes = Notes()
@@ -62,6 +63,7 @@ class Surroundings:
         self._arguments = list(arguments)
         self._path, self._text = path, text
         self._python2, self._dialect, self._quick = python2, dialect, quick
+        self._stand_ins = stand_ins
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
@@ -80,7 +82,7 @@ class Surroundings:
             stack.enter_context(capped(self._quick, self._text, self.notes))
             stack.enter_context(self.routes.installed())
             if "caffe" in self._text:
-                stack.enter_context(weights.installed(self.notes))
+                stack.enter_context(weights.installed(self.notes, self._text, self._stand_ins))
             stack.enter_context(ends.told())
             stack.enter_context(self._main_module())
             stack.enter_context(self.overlay.installed())

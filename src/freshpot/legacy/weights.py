@@ -1,5 +1,6 @@
 """Trained Caffe models that this machine lacks: nets that name one get random weights, and the table says so.
 
+A path that is no known model (:mod:`known_models`) is refused, as by Caffe, unless stand-ins for all are asked for.
 Served while a program runs: to `caffe.Net`, `copy_from`, `Classifier` and the ``caffe`` command. A file is made only
 where a program asks for the model's download (`stand_in`), never in the user's own folders.
 """
@@ -19,8 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from freshpot.errors import FreshpotError
+from freshpot.errors import FreshpotError, NetError
 from freshpot.formats.atomic import write_bytes
+from freshpot.legacy import known_models
 from freshpot.legacy.notes import Notes
 from freshpot.legacy.overlay import Overlay
 from freshpot.legacy.routes import fetch
@@ -32,14 +34,27 @@ _FIXED: dict[str, tuple[float, ...]] = {"BatchNorm": (0.0, 1.0, 1.0), "Scale": (
 
 
 @contextlib.contextmanager
-def installed(notes: Notes) -> Iterator[None]:
-    """Fill nets whose caffemodel is not there."""
-    from caffe import _files
+def installed(notes: Notes, text: str, every: bool = False) -> Iterator[None]:
+    """Fill nets whose caffemodel is not there, if it is a known one.
+
+    Args:
+        notes: where it is said.
+        text: the program, which may speak of where a model comes from.
+        every: fill nets for any path.
+    """
+    from caffe import _files, _log
 
     def fill(net: Any, path: str) -> Any:
+        why = known_models.known(path, text)
+        if why is None and not every:
+            raise NetError(_unknown(path))
         _fill(net)
+        _log.warning(
+            "net.cpp:738", f"{path}: not there ({why or 'unknown'}); '{net.name}' has random weights"
+        )
         notes.add(
-            f"{path}: not there; the net '{net.name}' was given random weights instead: its answers mean nothing"
+            f"{path}: not there{f' ({why})' if why else ''}; the net '{net.name}' was given random weights instead: "
+            "its answers mean nothing"
         )
         return _files.CopyReport(untouched=[blob.name for layer in net.layers for blob in layer.blobs])
 
@@ -48,6 +63,16 @@ def installed(notes: Notes) -> Iterator[None]:
         yield
     finally:
         _files.absent = before
+
+
+def _unknown(path: str) -> str:
+    """What is wrong with a path that is no known model's."""
+    close = known_models.nearest(path)
+    near = f" There {'is' if len(close) == 1 else 'are'} {', '.join(close)}." if close else ""
+    return (
+        f"Could not open file {path}: there is no such file, and it is no model that was to be had anywhere.{near} "
+        "For random weights in its place: freshpot run --stand-ins"
+    )
 
 
 def _fill(net: Any) -> None:

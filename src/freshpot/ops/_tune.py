@@ -27,10 +27,10 @@ from freshpot.formats.atomic import write_bytes
 
 #: goes up when candidates change their meaning: older files are not read
 VERSION = 1
-#: runs of each way, and the fewest where they take long; the shortest counts
+#: runs of each way, at least where they are short and where they take long; the shortest counts
 _RUNS, _FEWEST_RUNS = 5, 2
-#: seconds that timing one way may take, after its first run and the fewest
-_ENOUGH = 0.25
+#: seconds that timing one way takes at least, so that what else the machine does passes, and at most
+_LEAST, _ENOUGH = 0.02, 0.25
 
 Ways = Mapping[str, Callable[[], Any]]
 
@@ -59,18 +59,22 @@ def choose(job: str, ways: Ways) -> str:
 
 
 def _time(ways: Ways) -> dict[str, float]:
-    """The shortest of some runs of each way, in turn: what else the machine does meanwhile meets all alike."""
-    best = dict.fromkeys(ways, float("inf"))
+    """Seconds of the shortest of some runs of each way, in turn: what else the machine does meanwhile meets all alike.
+
+    With one thread, processor time counts, which others do not take.
+    """
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    best, spent, rounds = dict.fromkeys(ways, float("inf")), 0.0, 0
     for work in ways.values():
         work()
-    start = time.perf_counter()
-    for turn in range(_RUNS):
+    while rounds < _FEWEST_RUNS or not (spent > _ENOUGH or (rounds >= _RUNS and spent > _LEAST)):
+        start = time.perf_counter()
         for name, work in ways.items():
-            before = time.perf_counter()
+            before = clock()
             work()
-            best[name] = min(best[name], time.perf_counter() - before)
-        if turn + 1 >= _FEWEST_RUNS and time.perf_counter() - start > _ENOUGH * len(ways):
-            break
+            best[name] = min(best[name], clock() - before)
+        spent += (time.perf_counter() - start) / len(ways)
+        rounds += 1
     return best
 
 

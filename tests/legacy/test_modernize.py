@@ -38,6 +38,10 @@ PROGRAMS = {
     "exec": ("exec 'print(3)'", "3\n"),
     "cmp, reduce": ("print cmp(1, 2), reduce(lambda a, b: a + b, [1, 2])", "-1 3\n"),
     "map and zip are lists": ("print map(str, [1])[0], zip([1], [2])[0]", "1 (1, 2)\n"),
+    "round": (
+        "import numpy\nprint round(2.5), round(-0.15, 1), round(7), round(numpy.array([1.26]), 1), round(1e300)",
+        "3.0 -0.1 7.0 1.3 1e+300\n",
+    ),
     "tuple parameters": ("f = lambda (a, b): a + b\nprint f((1, 2))", "3\n"),
     "tabs": ("if 1:\n\tprint 1\n        print 2", "1\n2\n"),
     "in a string": ("s = '''\n%time\n!x'''\nprint s", "\n%time\n!x\n"),

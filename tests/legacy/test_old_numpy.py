@@ -23,6 +23,7 @@ LINES = {
     "np.asscalar(np.ones(1)), np.product([2, 3]), np.rank(np.ones((2, 2)))": "1.0 6 2",
     "np.in1d([1, 2], [2]), np.alltrue([1, 0]), np.msort([2, 1])": "[False  True] False [1 2]",
     "sorted(set(np.random.random_integers(2, size=99)))": "[1, 2]",
+    "round(np.array([2.6])), round(np.array([[1.26]]), 1), round(2.5), round(7.123, 2)": "3 1.3 2 7.12",
     "np.trapz([0, 2]), np.row_stack([[1], [2]]).shape": "1.0 (2, 1)",
 }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import builtins
 import codecs
+import decimal
 import functools
 import importlib
 import io
+import math
 import operator
 import os
 import sys
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["is_text", "names", "native", "old_div", "old_idiv", "open_"]
+__all__ = ["is_text", "names", "native", "old_div", "old_idiv", "open_", "round_any"]
 
 
 def _is_whole(value: Any) -> bool:
@@ -118,6 +120,25 @@ def named_temporary_file(*args: Any, **keywords: Any) -> Any:
     return made
 
 
+def round_(value: Any, digits: int = 0) -> float:
+    """A float, halves away from zero; an array of one element is its element."""
+    number = float(_element(value))
+    if not math.isfinite(number):
+        return number
+    with decimal.localcontext(decimal.Context(prec=700)):
+        step = decimal.Decimal(1).scaleb(-digits)
+        return float(decimal.Decimal(number).quantize(step, decimal.ROUND_HALF_UP))
+
+
+def round_any(value: Any, digits: int | None = None) -> Any:
+    """Today's ``round``, which takes an array of one element, too, as that of Python 2 did."""
+    return builtins.round(_element(value), digits)
+
+
+def _element(value: Any) -> Any:
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
 def names() -> dict[str, Any]:
     """All of it, by the names that programs use."""
     gone: dict[str, Callable[..., Any] | type] = {
@@ -128,6 +149,7 @@ def names() -> dict[str, Any]:
         "open": open_,
         "reduce": functools.reduce,
         "reload": reload,
+        "round": round_,
         "unichr": chr,
         "buffer": memoryview,
         "old_div": old_div,

@@ -92,6 +92,7 @@ class Surroundings:
         names = vars(self.module)
         names.update({magics.MAGIC: self.shell.magic, magics.SHELL: self.shell.run, "__builtins__": builtins})
         names["__file__"] = str(self._path)
+        names["round"] = python2.round_any
         if "get_ipython" in self._text:
             names["get_ipython"] = self._notebook.get_ipython
         if self._python2:

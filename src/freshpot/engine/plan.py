@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from freshpot.engine import graph, visible
+from freshpot.engine import graph, heap, visible
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.device import torch_device
 from freshpot.engine.precision import reduce
@@ -178,6 +178,8 @@ class Plan:
         self._visible = None
         if self._often and visible.suits(self.steps):
             self._visible = visible.Visible(self.steps, self._run_ordinary, self._let_go)
+        #: True if its outputs are so large that memory for them is kept while it runs
+        self._large = False
         self._bound_at = self.workspace.layout_epoch
         self._checked_at = -1
 
@@ -198,13 +200,17 @@ class Plan:
             NetError: an operator refused its inputs or failed; names net, operator and blobs. What
             operators before it wrote stays written.
         """
-        recording = torch.is_grad_enabled()
+        recording, large = torch.is_grad_enabled(), self._large
         if recording:
             _set_grad_enabled(False)
+        if large:
+            heap.begin()
         try:
             for _ in range(times):
                 self.step()
         finally:
+            if large:
+                heap.end()
             if recording:
                 _set_grad_enabled(True)
 
@@ -277,6 +283,9 @@ class Plan:
         epoch = self.workspace.epoch
         self._run_each(self.steps)
         self._checked_at = epoch
+        if not self._large and heap.worthwhile(blob for step in self.steps for blob in step.outputs):
+            self._large = True
+            heap.let_go(self)
 
     def _run_each(self, steps: Sequence[Step]) -> None:
         for step in steps:

@@ -11,8 +11,11 @@ from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator
 from freshpot.ops._window import ORDER
+from freshpot.ops.normalization import _rows
 
 _ATEN = torch.ops.aten
+#: numbers of images from which on machine code is faster than ATen, a tenth to a third; it is more exact, too
+_LARGE = 1 << 20
 
 
 def _gradient(g: GradientMaker) -> list[Op]:
@@ -145,10 +148,24 @@ class SpatialBN(_BatchNorm):
         images = self.channels_second(X)
         if self.num_batches > 1:
             return self._from_sums(images, scale, bias, mean, var, *sums)
+        if images.numel() >= _LARGE and _rows.fits(images, scale, bias, mean, var):
+            return self._by_rows(images, scale, bias, mean, var)
         Y, saved_mean, saved_rstd = _ATEN.native_batch_norm(
             images, scale, bias, mean, var, True, 1.0 - self.momentum, self.epsilon
         )
         return self.in_order(Y), mean, var, saved_mean, saved_rstd
+
+    def _by_rows(
+        self, images: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The same by machine code."""
+        exact, variance = _rows.moments(images)
+        batch_mean, rstd = exact.float(), (variance + self.epsilon).rsqrt_()
+        count, fresh = images.numel() // scale.numel(), 1.0 - self.momentum
+        mean.mul_(self.momentum).add_(batch_mean, alpha=fresh)
+        var.mul_(self.momentum).add_(variance.mul_(count / (count - 1)).float(), alpha=fresh)
+        Y = _rows.applied(images, batch_mean, (rstd * scale).float(), bias, False)
+        return self.in_order(Y), mean, var, batch_mean, rstd.float()
 
     def _from_sums(
         self,
@@ -209,6 +226,9 @@ class SpatialBNGradient(_BatchNorm):
         X, dY = self.channels_second(X), self.channels_second(dY)
         if self.num_batches > 1:
             return self._from_sums(X, scale, dY, mean, rstd, *sums)
+        if X.numel() >= _LARGE and dY.dtype is X.dtype and _rows.fits(X, scale, mean, rstd):
+            dX, dscale, dbias = _rows.gradients(X, mean, rstd, scale, dY, None)
+            return self.in_order(dX), dscale, dbias
         dX, dscale, dbias = _ATEN.native_batch_norm_backward(
             dY, X, scale, None, None, mean, rstd, True, self.epsilon, [True, True, True]
         )

@@ -11,7 +11,13 @@ import pytest
 from caffe2.proto import hsm_pb2
 from caffe2.python import core, crf, crf_predict, hsm_util, lazy, lazy_dyndep, model_helper, muji, workspace
 from caffe2.python.functional import Functional
-from freshpot.errors import ArgumentError, ArityError, NotSupportedError, UnknownOperatorError
+from freshpot.errors import (
+    ArgumentError,
+    ArityError,
+    NotSupportedError,
+    ShapeError,
+    UnknownOperatorError,
+)
 
 X = np.array([[1.0, -2.0, 3.0, 4.0]], np.float32)
 
@@ -111,3 +117,27 @@ def test_a_conditional_random_field_learns() -> None:
     ]
     workspace.RunNetOnce(net)
     assert workspace.FetchBlob(found[0]).argmax(1).tolist() == labels.tolist()
+
+
+def test_cores_of_a_matrix() -> None:
+    from caffe2.python import build, tt_core
+
+    sizes, out, ranks = [2, 3], [4, 5], [1, 3, 1]
+    drawn = tt_core.init_tt_cores(sizes, out, ranks)
+    np.testing.assert_array_equal(drawn, tt_core.init_tt_cores(sizes, out, ranks))
+    assert drawn.shape == (69,)
+    # as the original's: the first numbers of a matrix's cores, but for the signs
+    W = np.random.RandomState(0).randn(6, 20).astype(np.float32)
+    np.testing.assert_allclose(np.abs(tt_core.matrix_to_tt(W, sizes, out, ranks)[:3]), CORES, atol=1e-3)
+    for wrong in (
+        lambda: tt_core.init_tt_cores([2], [4, 5], ranks),
+        lambda: tt_core.matrix_to_tt(W, [3, 3], out, ranks),
+        lambda: tt_core.tt_svd(W, [6, 20], [1, 1]),
+    ):
+        with pytest.raises(ShapeError):
+            wrong()
+    assert build.build_options
+    assert not build.CAFFE2_NO_OPERATOR_SCHEMA
+
+
+CORES = [2.5621, 2.6169, 0.0212]

@@ -18,6 +18,8 @@ from freshpot.net.net import Net
 Spec = tuple[tuple[int, ...], torch.dtype]
 
 _META = torch.device("meta")
+#: operators whose last output says how their inputs were joined
+_JOINING = ("Concat", "DepthConcat")
 
 
 def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -32,14 +34,20 @@ def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
     specs: dict[str, Any] = {
         name: torch.empty(shape, dtype=dtype, device=_META) for name, (shape, dtype) in known.items()
     }
+    joined: dict[str, list[Any]] = {}
     for op in net.ops:
         made = None
+        if op.type in _JOINING and all(name in specs for name in op.inputs):
+            joined[op.outputs[-1]] = [specs[name] for name in op.inputs]
         updated: dict[str, Any] = {}
-        if all(name in specs for name in op.inputs):
+        definition = registry.find(op.type)
+        empty = definition.may_be_empty if definition else ()
+        if all(name in specs or i in empty for i, name in enumerate(op.inputs)):
             operator = registry.get(op.type)(op, _META)
-            values = [specs[name] for name in op.inputs]
+            values = [specs.get(name) for name in op.inputs]
             try:
-                operator.check_inputs(values)
+                if all(value is not None for value in values):
+                    operator.check_inputs(values)
                 made = operator.infer(*values)
             except NetError as error:
                 error.at(net=net.name, op=str(op))
@@ -47,8 +55,12 @@ def infer_shapes(net: Net, known: Mapping[str, Spec]) -> dict[str, Spec]:
             except (RuntimeError, NotImplementedError, ValueError, TypeError):
                 made = None  # the kernel needs the data to know
             updated = {
-                op.outputs[j]: specs[op.inputs[i]] for i, j in operator.must_inplace if j < len(op.outputs)
+                op.outputs[j]: specs[op.inputs[i]]
+                for i, j in operator.must_inplace
+                if j < len(op.outputs) and op.inputs[i] in specs
             }
+        if made is None and op.is_gradient and len(op.inputs) == 2 and op.inputs[1] in joined:
+            made = joined[op.inputs[1]]  # the gradients of what was joined have its shapes
         for i, name in enumerate(op.outputs):
             specs.pop(name, None)
             if name in updated:  # written in place: as it was, whatever the data

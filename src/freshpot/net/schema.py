@@ -102,6 +102,8 @@ class Arg:
                     op=str(op),
                 )
             return list(self.default) if isinstance(self.default, list) else self.default
+        if self.kind is Net and op.args[self.name] == [] and not self.required:
+            return self.default  # an exported net keeps the argument, emptied
         value = self._convert(op.args[self.name], op)
         if self.choices and value not in self.choices:
             allowed = ", ".join(repr(c) for c in self.choices)

@@ -104,6 +104,8 @@ class Operator:
     inplace: ClassVar[tuple[tuple[int, int], ...] | str] = ()
     #: pairs (input, output) that must be the same blob
     must_inplace: ClassVar[tuple[tuple[int, int], ...]] = ()
+    #: inputs that may hold nothing yet, of operators with ``run``, which then looks for itself
+    may_be_empty: ClassVar[tuple[int, ...]] = ()
     #: rule that makes the gradient operators, if there are any
     gradient_rule: ClassVar[Any] = None  # a Rule: a function, or a staticmethod of one
     #: why there is no gradient, if there is none

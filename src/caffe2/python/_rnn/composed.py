@@ -115,10 +115,19 @@ class MultiRNNCell(RNNCell):
             if layer not in self.residual_output_layers:
                 break
             self.output_connected_layers.insert(0, layer - 1)
+        self.output_indices = self._output_indices()
         self.state_names = [
             f"{self.name}/layer_{i}/{name}" for i, cell in enumerate(cells) for name in cell.get_state_names()
         ]
         self.initializer = MultiRNNCellInitializer(cells)
+
+    def _output_indices(self) -> list[int]:
+        """Where the outputs of the connected layers are among all states."""
+        before, places = 0, []
+        for cell in self.cells:
+            places.append(before + cell.get_output_state_index())
+            before += len(cell.get_state_names())
+        return [places[layer] for layer in self.output_connected_layers]
 
     def prepare_input(self, model: Any, input_blob: Any) -> Any:
         """As the first layer."""

@@ -201,10 +201,7 @@ class BoxWithNMSLimit(Operator):
         self.one = self.legacy_plus_one
 
     def check(self, scores: Tensor, boxes: Tensor, *splits: Tensor) -> None:
-        classes = scores.shape[1] - (not self.input_boxes_include_bg_cls)
-        wanted = 4 * (
-            (2 if self.input_boxes_include_bg_cls else 1) if self.cls_agnostic_bbox_reg else classes
-        )
+        wanted = self._place(scores.shape[1] - 1) + 4
         if boxes.shape[1] != wanted:
             self.refuse(
                 f"boxes must have {wanted} columns for {scores.shape[1]} classes, got {boxes.shape[1]}."
@@ -237,18 +234,25 @@ class BoxWithNMSLimit(Operator):
 
     def _place(self, j: int) -> int:
         """First column of class j's boxes."""
-        number = 1 if self.cls_agnostic_bbox_reg else j
-        return 4 * (number if self.input_boxes_include_bg_cls else number - 1)
+        if self.cls_agnostic_bbox_reg:
+            return 0
+        return 4 * (j if self.input_boxes_include_bg_cls else j - 1)
 
     def _image(self, scores: Tensor, boxes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """For each class but the background: rows of its boxes, and their scores."""
+        # without a background among the boxes, its scores are the last column
+        first = 0 if self.input_boxes_include_bg_cls else 1
         found = [
-            self._class(scores[:, j], boxes[:, self._place(j) :][:, :4]) for j in range(1, scores.shape[1])
+            self._class(scores[:, j - first], boxes[:, self._place(j) :][:, :4])
+            for j in range(1, scores.shape[1])
         ]
         limit = self.detections_per_im
         if 0 < limit < sum(len(rows) for rows, _ in found):
-            least = torch.cat([values for _, values in found]).sort(descending=True).values[limit - 1]
-            found = [(rows[values >= least], values[values >= least]) for rows, values in found]
+            values = torch.cat([values for _, values in found])
+            kept = torch.zeros(len(values), dtype=torch.bool, device=values.device)
+            kept[values.sort(descending=True, stable=True).indices[:limit]] = True
+            masks = kept.split([len(rows) for rows, _ in found])
+            found = [(rows[mask], of[mask]) for (rows, of), mask in zip(found, masks, strict=True)]
         return found
 
     def _class(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -195,10 +195,14 @@ class RecurrentNetwork(Operator):
                 f" nor inputs {self.op.inputs}.",
                 ArgumentError,
             )
-        self._aliases = [
-            (src, self.op.outputs.index(dst), offset)
-            for src, dst, offset in zip(self.alias_src, self.alias_dst, self.alias_offset, strict=True)
-        ]
+        self._aliases: list[tuple[str, int, int]] = []
+        #: aliases under names that are no outputs: blobs of the workspace, as in the original
+        self._elsewhere: list[tuple[str, str, int]] = []
+        for src, name, offset in zip(self.alias_src, self.alias_dst, self.alias_offset, strict=True):
+            if name in self.op.outputs:
+                self._aliases.append((src, self.op.outputs.index(name), offset))
+            else:
+                self._elsewhere.append((src, name, offset))
         self._stamps = StampedTime()
         self._runner: _Runner | None = None
         self._checked_at = -1
@@ -207,7 +211,12 @@ class RecurrentNetwork(Operator):
     def _recognise(self) -> _lstm.Cell | None:
         """The LSTM that the step net is, if it is one and all its tensors are inputs here."""
         cell = _lstm.match(self.step_net, self.links)
-        if cell is None or self.link_window or self.recurrent_states != [cell.hidden, cell.cell]:
+        if (
+            cell is None
+            or self.link_window
+            or self._elsewhere
+            or self.recurrent_states != [cell.hidden, cell.cell]
+        ):
             return None
         named = [cell.sequence, cell.weight, cell.bias, *([cell.lengths] if cell.lengths else [])]
         return cell if all(name in self.op.inputs for name in named) else None
@@ -243,6 +252,9 @@ class RecurrentNetwork(Operator):
         for src, i, offset in self._aliases:
             state = slots[src]
             outputs[i].value = _slots.whole(state[offset:], state[0])  # type: ignore[arg-type]
+        for src, name, offset in self._elsewhere:
+            state = slots[src]
+            ws.create(name).value = _slots.whole(state[offset:], state[0])  # type: ignore[arg-type]
         outputs[-1].value = StepWorkspaces(slots, runner.kept, kept, self.links, self.timestep)
 
     def _run_lstm(self, cell: _lstm.Cell, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> bool:

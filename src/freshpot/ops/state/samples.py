@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch import Tensor
 from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.schema import FLOAT, INT, Arg, Port
 from freshpot.ops._operator import ANY_PAIR, Operator
+
+if TYPE_CHECKING:
+    from freshpot.engine.workspace import Blob, Workspace
 
 
 class LastNWindowCollector(Operator):
@@ -33,6 +37,7 @@ class LastNWindowCollector(Operator):
     args = (Arg("num_to_collect", int, -1, "rows to keep, > 0"),)
     inplace = ANY_PAIR
     must_inplace = ((0, 0), (1, 1), (4, 2))
+    may_be_empty = (0,)
 
     def setup(self) -> None:
         if self.num_to_collect < 1:
@@ -48,12 +53,18 @@ class LastNWindowCollector(Operator):
         if len(ring) and (ring.shape[1:] != data.shape[1:] or ring.dtype != data.dtype):
             self.refuse(f"rows {tuple(data.shape)} do not go with {tuple(ring.shape)}.")
 
-    def kernel(self, ring: Tensor, place: Tensor, data: Tensor, *rest: Any) -> tuple[Any, ...]:
+    def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
+        data = inputs[2].value
+        if not isinstance(inputs[0].value, Tensor) and isinstance(data, Tensor) and data.dim():
+            inputs[0].value = data.new_zeros(0, *data.shape[1:])
+        ring, place, data, *rest = values = [blob.value for blob in inputs]
+        self.check_inputs(values)
         with rest[0] if rest else contextlib.nullcontext():
-            made = self._collect(ring, int(place), data)
-            if len(rest) < 2:
-                return made
-            return *made, rest[1] + len(data)
+            made: list[Any] = [*self._collect(ring, int(place), data)]
+            if len(rest) == 2:
+                made.append(rest[1] + len(data))
+            for blob, value in zip(outputs, made, strict=True):
+                blob.value = value
 
     def _collect(self, ring: Tensor, at: int, data: Tensor) -> tuple[Tensor, Tensor]:
         most = self.num_to_collect
@@ -67,8 +78,9 @@ class LastNWindowCollector(Operator):
         made[(at + torch.arange(len(data), device=data.device)) % most] = data
         return made, torch.tensor((at + len(data)) % most, dtype=torch.int32)
 
-    def infer(self, *_: Any) -> None:
-        return None
+    def infer(self, ring: Any, place: Any, data: Tensor, *rest: Any) -> tuple[Any, ...]:
+        """As many rows as are collected in the end."""
+        return (data.new_empty(self.num_to_collect, *data.shape[1:]), place, *rest[1:])
 
 
 class SparseDropoutWithReplacement(Operator):

@@ -44,8 +44,14 @@ def raising(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (DataError("no such\nfolder"), 2, "freshpot: no such folder\n"),
-        (FileNotFoundError(2, "No such file", "x.pb"), 2, "freshpot: [Errno 2] No such file: 'x.pb'\n"),
+        (
+            DataError("not there:\n  a   file\n  a folder.\nMake  them"),
+            2,
+            "freshpot: not there: a file; a folder. Make them\n",
+        ),
+        (DataError(""), 2, "freshpot: DataError\n"),
+        (FileNotFoundError(2, "No such file", "x.pb"), 2, "freshpot: x.pb: No such file\n"),
+        (OSError("nothing else"), 2, "freshpot: nothing else\n"),
         (KeyboardInterrupt(), 130, "\nfreshpot: interrupted\n"),
     ],
 )

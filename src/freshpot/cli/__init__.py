@@ -139,6 +139,13 @@ def _complain(error: Exception) -> int:
     said = str(error)
     if isinstance(error, OSError) and error.filename is not None and not isinstance(error, FreshpotError):
         said = f"{error.filename}: {error.strerror or error}"  # without the number and the quotes
-    words = " ".join(said.split()) or type(error).__name__
-    print(f"freshpot: {words}", file=sys.stderr)
+    print(f"freshpot: {_in_one_line(said) or type(error).__name__}", file=sys.stderr)
     return 2
+
+
+def _in_one_line(text: str) -> str:
+    """A message of several lines in one; what stood on lines of its own is parted by semicolons."""
+    made = ""
+    for line in filter(None, (" ".join(line.split()) for line in text.splitlines())):
+        made += ("" if not made else " " if made.endswith((":", ";", ",", ".")) else "; ") + line
+    return made

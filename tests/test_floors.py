@@ -12,7 +12,7 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 #: from the ground up; a room may import its own floor and any floor below
 FLOORS = [
     {"freshpot.errors"},
-    {"freshpot.formats", "freshpot.data"},
+    {"freshpot.formats", "freshpot.data", "freshpot.distributed"},
     {"freshpot.net", "freshpot.native"},
     {"freshpot.ops"},
     {"freshpot.engine"},

@@ -5,11 +5,13 @@
 
 from typing import Any as _Any
 
+import torch as _torch
+
 from freshpot._loading import no_garbage as _no_garbage
 
 with _no_garbage():
     from caffe import _log, _mode, _random, io
-    from caffe._caffe import NCCL, Layer, Timer
+    from caffe._caffe import Layer, Timer
     from caffe._caffe import StringVec as _StringVec
     from caffe._mode import (
         set_device,
@@ -19,6 +21,7 @@ with _no_garbage():
         set_solver_count,
         set_solver_rank,
     )
+    from caffe._nccl import NCCL
     from caffe._net.layer import layer_types as _layer_types
     from caffe._solver.solver import (
         AdaDeltaSolver,
@@ -95,8 +98,8 @@ def log(message: str) -> None:
 
 
 def has_nccl() -> bool:
-    """Whether training on several GPUs from Python is built in: it is not; see `NCCL`."""
-    return False
+    """Whether training in several processes is built in: yes, where PyTorch has it; see `NCCL`."""
+    return bool(_torch.distributed.is_available())
 
 
 def solver_count() -> int:

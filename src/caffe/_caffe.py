@@ -1,4 +1,4 @@
-"""What hangs on a net, and the small classes that the original had compiled: blobs, layers, lists, `Timer`, `NCCL`.
+"""What hangs on a net, and the small classes that the original had compiled: blobs, layers, lists, `Timer`.
 
 Owned here: names, containers and results as pycaffe has them. Who calls it: `pycaffe`, Python layers, and programs
 that import ``caffe._caffe`` themselves: the names that live elsewhere (`Net`, the solvers, `set_mode_cpu` …) are given
@@ -15,7 +15,6 @@ from caffe import _mode
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer as NetLayer
 from freshpot.engine import device
-from freshpot.errors import NotSupportedError
 
 
 def __getattr__(name: str) -> Any:
@@ -127,20 +126,6 @@ class Layer:
 
     def reshape(self, bottom: Any, top: Any) -> None:
         """Shape the tops; Python layers override it."""
-
-
-class NCCL(instance):
-    """Training on several GPUs from Python.
-
-    Raises:
-        NotSupportedError: always, as the original does not have it either unless built with it.
-    """
-
-    def __init__(self, solver: Any = None, uid: Any = None) -> None:
-        raise NotSupportedError(
-            "caffe.NCCL needs the library NCCL, which freshpot's Caffe door does not use: train with one"
-            " solver a process. caffe.has_nccl() says so beforehand."
-        )
 
 
 class Timer:

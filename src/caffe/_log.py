@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from caffe import _mode
+
 INFO, WARNING, ERROR, FATAL = range(4)
 
 #: lines below this level are dropped; from Python only warnings are shown unless GLOG_minloglevel says
@@ -90,8 +92,9 @@ def log(severity: int, where: str, message: str) -> None:
 
 
 def info(where: str, message: str) -> None:
-    """Write an INFO record."""
-    log(INFO, where, message)
+    """Write an INFO record; of several solvers, the one of rank 0 does."""
+    if _mode.solver_rank == 0:
+        log(INFO, where, message)
 
 
 def warning(where: str, message: str) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from caffe._caffe import NCCL, Blob, BlobVec, IntVec, Layer, LayerVec, StringVec, Timer, instance
+from caffe._caffe import Blob, BlobVec, IntVec, Layer, LayerVec, StringVec, Timer, instance
+from caffe._nccl import NCCL
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.net import CaffeNet
 from freshpot.errors import ArgumentError, near_matches
@@ -297,9 +298,14 @@ class Net(instance):
         """Have ``call(layer number)`` called before each layer's backward pass."""
         self._net.before_backward.append(call)
 
-    def after_backward(self, call: Callable[[int], None]) -> None:
-        """Have ``call(layer number)`` called after each layer's backward pass."""
-        self._net.after_backward.append(call)
+    def after_backward(self, call: Callable[[int], None] | NCCL) -> None:
+        """Have ``call(layer number)`` called after each layer's backward pass.
+
+        A `NCCL` is taken as programs give it, to exchange diffs by layer; freshpot exchanges all of them at once, after
+        the pass, when the solver's callbacks are called.
+        """
+        if not isinstance(call, NCCL):
+            self._net.after_backward.append(call)
 
     # ---- weights -------------------------------------------------------------------------------
     def copy_from(self, weights: Any, skip_mismatched: bool = False) -> Any:

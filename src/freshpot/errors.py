@@ -7,6 +7,7 @@
     ├── DataError     (also ValueError, RuntimeError)  a data set is missing, incomplete or inconsistent
     ├── NotSupportedError     (also NotImplementedError)  known, but not done by freshpot; says why
     ├── DeviceError           (also RuntimeError)    the device asked for is not there
+    ├── DistributedError      (also RuntimeError)    another process of several is lost, or was not found
     └── NetError              (also RuntimeError)    something is wrong with a net, an operator or a blob
         ├── UnknownOperatorError     no operator of that type (with near matches)
         ├── MissingBlobError  (also KeyError)   a blob that is not there, or holds nothing yet
@@ -84,6 +85,10 @@ class NotSupportedError(FreshpotError, NotImplementedError):
 
 class DeviceError(FreshpotError, RuntimeError):
     """The device that was asked for is not there."""
+
+
+class DistributedError(FreshpotError, RuntimeError):
+    """Of several processes that work together, one is lost or was not found."""
 
 
 class NetError(FreshpotError, RuntimeError):

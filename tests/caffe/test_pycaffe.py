@@ -17,7 +17,7 @@ from caffe import _log, _mode
 from caffe._net.layer import original_types
 from conftest import SHARED, needs_shared
 from freshpot.engine import device
-from freshpot.errors import ArgumentError, DeviceError, MissingBlobError, NetError, NotSupportedError
+from freshpot.errors import ArgumentError, DeviceError, MissingBlobError, NetError
 from freshpot.testing import caffe_scripts
 
 FOLDER = SHARED / "reference" / "caffe" if SHARED else Path()
@@ -107,12 +107,6 @@ def test_share_with_shares_the_data_only(net_file: Path) -> None:
     two.blobs["data"].data[...] = 1
     assert np.array_equal(two.forward()["ip"], np.full((2, 2), 6, np.float32))
     assert not two.params["ip"][0].diff.any()
-
-
-def test_nccl() -> None:
-    assert not caffe.has_nccl()
-    with pytest.raises(NotSupportedError, match=r"caffe\.NCCL needs the library NCCL"):
-        caffe.NCCL(None, "")
 
 
 def test_solver_count_and_rank(monkeypatch: pytest.MonkeyPatch) -> None:

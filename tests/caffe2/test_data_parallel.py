@@ -45,11 +45,25 @@ def updates(model: Any) -> None:
 
 def parallel(devices: list[int], build: Callable[..., Any] = dpm.Parallelize_CPU, **args: Any) -> Any:
     model = model_helper.ModelHelper("model", arg_scope={"order": "NCHW"})
-    if not args.keys() & {"param_update_builder_fun", "optimizer_builder_fun"}:
+    if build in (dpm.Parallelize_BMUF, dpm.Parallelize_CPU_BMUF):
+        args.setdefault("param_update_builder_fun", updates)
+    elif not args.keys() & {"param_update_builder_fun", "optimizer_builder_fun"}:
         args["optimizer_builder_fun"] = lambda m: optimizer.build_sgd(m, 0.1, policy="fixed", momentum=0.9)
     args.setdefault("forward_pass_builder_fun", layers)
     build(model, lambda m: None, devices=devices, **args)
     return model
+
+
+def with_momentum(model: Any) -> None:
+    rate = model.net.LearningRate([brew.iter(model, "iter")], "LR", base_lr=-0.1, policy="fixed")
+    for param in model.GetParams():
+        momentum = model.param_init_net.ConstantFill([param], param + "_mom", value=0.0)
+        grad = model.param_to_grad[param]
+        model.net.MomentumSGDUpdate([grad, momentum, rate, param], [grad, momentum, param], momentum=0.9)
+
+
+def machine(shard: int = 1, shards: int = 2) -> dict[str, Any]:
+    return {"kv_handler": "store", "num_shards": shards, "shard_id": shard, "engine": "GLOO"}
 
 
 def train(model: Any, steps: int = 3) -> dict[str, Any]:
@@ -97,11 +111,12 @@ def test_several_devices_learn_what_one_learns(args: dict[str, Any]) -> None:
             np.testing.assert_allclose(workspace.FetchBlob(f"cpu_2/{name}"), found[name], atol=1e-5)
 
 
-def digest(net: Any) -> str:
+def digest(*nets: Any) -> str:
     lines = [
         f"{op.type} {[*op.input]} {[*op.output]} {op.name} {op.engine} {op.device_option.device_type} "
         f"{op.device_option.device_id} {[*op.control_input]} "
         f"{sorted((a.name, a.i, round(a.f, 5), a.s, [*a.ints]) for a in op.arg)}"
+        for net in nets
         for op in net.Proto().op
     ]
     text = re.sub(r"SgdOptimizer_\d+", "SgdOptimizer", "\n".join(lines))  # optimizers are counted
@@ -121,6 +136,16 @@ NETS = {
     "resnext101": "5c1cecd7de9a185de691623dc735b30d",
     "shufflenet": "7c6ebe10974af5bb321b294d611d562e",
     "shufflenet_wide": "fff9cd3807577a76e5ac488bd485f2cd",
+}
+#: the same, of all nets of a training
+TRAININGS = {
+    "machines": "a957d5abe8ef8f0916c28d907707489b",
+    "machines_2_at_a_time": "fcb93027aff26ba90b255822e4e55247",
+    "machines_bn": "8f67e164f0506ce74dae56bdb9ef5f8d",
+    "machines_gpu": "e3374af1ec59dfee36ab0fecb1f1cc03",
+    "blocks": "e08c236d35509eae238f6f11da460c3c",
+    "blocks_machines": "a5c7d7ebec0c2a1fe1c97e6936a2d2c8",
+    "blocks_warm": "13efc3da6e94f139d86680af36a31dc5",
 }
 
 
@@ -155,6 +180,51 @@ MADE: dict[str, Callable[[], Any]] = {
     "shufflenet": lambda: _resnet(shufflenet.create_shufflenet, 10, label="label"),
     "shufflenet_wide": lambda: _shufflenet(width="2.0x", detection=True, is_test=True),
 }
+
+
+MADE_TRAININGS: dict[str, Callable[[], Any]] = {
+    "machines": lambda: parallel([0], rendezvous=machine()),
+    "machines_2_at_a_time": lambda: parallel(
+        [0, 1], rendezvous=machine(), max_concurrent_distributed_ops=2, param_update_builder_fun=updates
+    ),
+    "machines_bn": lambda: parallel(
+        [0, 1], rendezvous=machine(), forward_pass_builder_fun=normalized, combine_spatial_bn=True
+    ),
+    "machines_gpu": lambda: parallel(
+        [0, 1], dpm.Parallelize_GPU, rendezvous={**machine(0), "transport": "ibverbs", "interface": "eth1"}
+    ),
+    "blocks": lambda: parallel([0, 1], dpm.Parallelize_CPU_BMUF),
+    "blocks_machines": lambda: parallel(
+        [0, 1],
+        dpm.Parallelize_CPU_BMUF,
+        rendezvous=machine(),
+        nesterov=True,
+        reset_momentum_sgd=True,
+        block_learning_rate=0.5,
+        param_update_builder_fun=with_momentum,
+    ),
+    "blocks_warm": lambda: parallel(
+        [0, 1],
+        dpm.Parallelize_CPU_BMUF,
+        rendezvous=machine(),
+        warmup_iterations=2,
+        block_momentum=0.3,
+        add_blobs_to_sync=["LR"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_trainings_are_those_of_the_original(name: str) -> None:
+    model = MADE_TRAININGS[name]()
+    nets = [net[0] if isinstance(net, tuple) else net for net in model._data_parallel_model_nets]
+    warm = [model._warmup_broadcast] if "warm" in name else []
+    inits = [
+        net
+        for net in model._data_parallel_model_init_nets
+        if "machines" in name or net is not model.param_init_net
+    ]
+    assert digest(*nets, *warm, *inits) == TRAININGS[name]
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -203,6 +273,31 @@ def test_one_shard_waits_for_nobody() -> None:
     dpm.OptimizeGradientMemory(model, {}, [], False)
 
 
+def test_a_block_of_one_step_is_a_step() -> None:
+    """Without momentum the average of models that made one step each is what a step with half the gradients makes.
+
+    (Losses are scaled by the number of devices, and the average divides once more.)
+    """
+    begun = train(parallel([0, 1], param_update_builder_fun=updates), 0)
+    workspace.ResetWorkspace()
+    stepped = train(parallel([0, 1], param_update_builder_fun=updates), 1)
+    workspace.ResetWorkspace()
+    model = parallel([0, 1], dpm.Parallelize_CPU_BMUF, block_momentum=0.0, warmup_iterations=1)
+    train(model, 0)
+    for name, value in begun.items():
+        for blob in (f"cpu_0/{name}_g", f"cpu_0/{name}", f"cpu_1/{name}"):
+            workspace.FeedBlob(blob, value)
+    dpm.RunNet(model, 1)
+    for name, value in begun.items():
+        first, second = (workspace.FetchBlob(f"cpu_{d}/{name}") for d in (0, 1))
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_allclose(first - value, (stepped[name] - value) / 2, rtol=1e-3, atol=1e-6)
+    dpm.RunWarmup(model)
+    for name in begun:
+        first, second = (workspace.FetchBlob(f"cpu_0/{name}{end}") for end in ("", "_g"))
+        np.testing.assert_array_equal(first, second)
+
+
 def test_a_net_for_a_device() -> None:
     net = core.Net("n")
     net.Relu("x", "y")
@@ -225,11 +320,9 @@ def test_a_test_net_that_initialises_is_warned_about(caplog: pytest.LogCaptureFi
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
-    (
-        {"rendezvous": {"num_shards": 2, "engine": "GLOO"}},
-        NotSupportedError,
-        "2 shards are not supported",
-    ),
+    ({"rendezvous": {"num_shards": 2, "engine": "GLOO"}}, MisuseError, "lacks kv_handler, shard_id"),
+    ({"rendezvous": {**machine(), "engine": "MPI"}}, NotSupportedError, "2 shards by engine 'MPI'"),
+    ({"rendezvous": machine(), "shared_model": True}, MisuseError, "only supported on single-node"),
     (
         {"param_update_builder_fun": updates, "optimizer_builder_fun": updates},
         MisuseError,
@@ -243,7 +336,8 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"shared_model": True, "build": dpm.Parallelize_GPU}, MisuseError, "Shared model only supported on CPU"),
     ({"devices": []}, MisuseError, "there is no device to train on"),
     ({"forward_pass_builder_fun": lambda m, s: "loss"}, MisuseError, "must return list of loss blobs"),
-    ({"build": dpm.Parallelize_BMUF}, NotSupportedError, "block-wise model updates"),
+    ({"build": dpm.Parallelize_CPU_BMUF, "master_device": 7}, MisuseError, "master_device 7 is none of"),
+    ({"build": dpm.Parallelize_CPU_BMUF, "devices": []}, MisuseError, "there is no device to train on"),
 ]
 
 

@@ -329,8 +329,6 @@ def test_refused(
 
 
 def test_what_cannot_be_read_or_done() -> None:
-    with pytest.raises(NotSupportedError, match="2 processes are not supported"):
-        run("CreateCommonWorld", [], ["w"], size=2, rank=1)
     workspace.FeedBlob("x", np.ones(2, "f"))
     with pytest.raises(NotSupportedError, match="the original has no gradient of TT"):
         run("TTLinearGradient", ["x"], ["y"])

@@ -167,7 +167,7 @@ def test_a_world_of_one_process() -> None:
     run("CloneCommonWorld", ["w"], ["w2"])
     run("Barrier", ["w2"], [])
     run("DestroyCommonWorld", ["w2"], ["w2"])
-    assert workspace.FetchBlob("all").tolist() == [[1, 1], [1, 1]]
+    assert workspace.FetchBlob("all").tolist() == [1, 1, 1, 1]
     assert workspace.FetchBlob("sum").tolist() == [1, 1]
 
 

@@ -103,8 +103,10 @@ def test_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     D.spawn(ran.append, args=(3,))
     assert (made[0].tolist(), objects, x.tolist(), ran) == ([1.0, 1.0], [{"a": 1}], [0.0, 0.0], [3])
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
-    with pytest.raises(NotSupportedError, match="PADDLE_TRAINERS_NUM is 2"):
+    with pytest.raises(ArgumentError, match="nor PADDLE_TRAINER_ENDPOINTS names an address"):
         D.init_parallel_env()
+    with pytest.raises(ArgumentError, match=r"call paddle\.distributed\.init_parallel_env\(\) first"):
+        paddle.DataParallel(paddle.nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("name", ["Normal", "Uniform", "Laplace", "Gumbel", "LogNormal"])

@@ -73,8 +73,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     "a level of amp": (lambda: paddle.amp.auto_cast(level="O3").__enter__(), ArgumentError, "'O3'; choose O0"),
     "a type of amp": (lambda: paddle.amp.decorate(1, dtype="int8"), ArgumentError, "'int8'; choose"),
     "a scaler": (lambda: paddle.amp.GradScaler(incr_ratio=0.5), ArgumentError, "incr_ratio 0.5 must be over 1"),
-    "several processes": (lambda: paddle.distributed.spawn(print, nprocs=2), NotSupportedError, "2 processes; only"),
-    "a launch": (lambda: paddle.distributed.launch(), NotSupportedError, "run the program itself"),
+    "no processes": (lambda: paddle.distributed.spawn(print, nprocs=0), ArgumentError, "nprocs is 0"),
+    "a launch": (lambda: paddle.distributed.launch(), NotSupportedError, "start the processes with torchrun"),
     "a batch of nothing": (lambda: paddle.batch(iter, 0), ArgumentError, "1 or more, got 0"),
     "attributes of a transformer": (
         lambda: nn.TransformerEncoderLayer(4, 2, 8, weight_attr=[None] * 4), ArgumentError, "a list of up to 3; got 4",

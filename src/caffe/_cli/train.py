@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from caffe import _log, _mode
-from caffe._cli import brew
+from caffe._cli import brew, together
 from caffe._cli.curves import Curves
 from caffe._cli.flags import CommandError
 from caffe._cli.progress import progress_bar
 from caffe._solver import nets
+from caffe._solver.several import Several
 from caffe._solver.solver import NONE, SNAPSHOT, STOP, Solver, make_solver
 from caffe.proto import caffe_pb2
-from freshpot.errors import NotSupportedError
 
 _EFFECTS = (STOP, SNAPSHOT, NONE)
 
@@ -35,7 +35,14 @@ def run(flags: dict[str, Any], words: list[str]) -> int:
     param = nets.read_solver(path)
     param.train_state.level = flags["level"]
     param.train_state.stage.extend(brew.stages(flags["stage"]))
-    _choose_device(flags["gpu"], param)
+    numbers = _gpus(flags["gpu"], param)
+    with together.solvers(flags, numbers) as several:
+        _choose_device(numbers, param)
+        _train(flags, param, several)
+    return 0
+
+
+def _train(flags: dict[str, Any], param: Any, several: Several | None) -> None:
     effects = {signal.SIGINT: _effect(flags["sigint_effect"])}
     if hasattr(signal, "SIGHUP"):
         effects[signal.SIGHUP] = _effect(flags["sighup_effect"])
@@ -50,9 +57,13 @@ def run(flags: dict[str, Any], words: list[str]) -> int:
             _log.info("caffe.cpp:235", f"Resuming from {flags['snapshot']}")
             solver.restore(flags["snapshot"])
         _log.info("caffe.cpp:239", "Starting Optimization")
+        if several is not None:
+            several.copy_weights(solver._train)
+            solver._train_with(several)
         _solve(solver, flags)
+        if several is not None:
+            several.finish()
     _log.info("caffe.cpp:250", "Optimization Done.")
-    return 0
 
 
 def _solve(solver: Solver, flags: dict[str, Any]) -> None:
@@ -67,23 +78,27 @@ def _solve(solver: Solver, flags: dict[str, Any]) -> None:
         solver.solve()
 
 
-def _choose_device(gpu: str, param: Any) -> None:
-    """The GPU of the flag, else that of the solver file; CPU without either."""
+def _gpus(gpu: str, param: Any) -> list[int]:
+    """The GPUs of the flag, else that of the solver file; none: the CPU."""
     if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
         gpu = str(param.device_id)
-    numbers = brew.gpus(gpu)
+    return brew.gpus(gpu)
+
+
+def _choose_device(numbers: list[int], param: Any) -> None:
+    """The CPU, or this solver's GPU of those that were named."""
     if not numbers:
         _log.info("caffe.cpp:197", "Use CPU.")
         _mode.set_mode_cpu()
         return
     _log.info("caffe.cpp:204", f"Using GPUs {', '.join(map(str, numbers))}")
-    if len(numbers) > 1:
-        raise NotSupportedError("training on several GPUs at once is not supported; name one with -gpu")
-    param.device_id = numbers[0]
-    _mode.set_device(numbers[0])
+    own = numbers[together.place_on_machine() % len(numbers)]
+    param.device_id = own
+    _mode.set_device(own)
     _mode.set_mode_gpu()
     if torch.cuda.is_available():
-        _log.info("caffe.cpp:209", f"GPU {numbers[0]}: {torch.cuda.get_device_name(numbers[0])}")
+        for number in numbers:
+            _log.info("caffe.cpp:209", f"GPU {number}: {torch.cuda.get_device_name(number)}")
 
 
 def _effect(word: str) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from caffe import _files, _log, _mode, _random, pycaffe
+from caffe._nccl import NCCL
 from caffe._solver import nets, rates, report, snapshots, whereabouts
+from caffe._solver.several import Several
 from caffe._solver.update import SLOTS, Update
 from caffe._solver.whole import Losses, Whole
 from freshpot.errors import ArgumentError, near_matches
@@ -27,6 +29,10 @@ NONE, STOP, SNAPSHOT = "none", "stop", "snapshot"
 
 class NetVec(list):
     """A list of nets, under the name that pycaffe prints."""
+
+
+def _nothing() -> None:
+    """What a group of solvers does before an iteration."""
 
 
 class SolverParameter:
@@ -84,7 +90,7 @@ class Solver(pycaffe.instance):
         self._param = param
         self._check()
         if param.random_seed >= 0:
-            _random.seed(param.random_seed)
+            _random.seed(param.random_seed + _mode.solver_rank)
         self._train = nets.make_train_net(param)
         self._tests = nets.make_test_nets(param)
         self._net = pycaffe.Net._of(self._train)
@@ -92,6 +98,8 @@ class Solver(pycaffe.instance):
         self._update = Update(self._kind, self._train, param)
         self._whole = Whole(self._train, self._update)
         self._callbacks: list[tuple[Callback, Callback]] = []
+        self._user_calls = 0  # of those, the user's own
+        self._several: Several | None = None
         self._watchers: list[Watcher] = []
         self._test_watchers: list[TestWatcher] = []
         self._request: Callable[[], str] = lambda: NONE
@@ -141,9 +149,28 @@ class Solver(pycaffe.instance):
         """The solver's description."""
         return SolverParameter(self._param)
 
-    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
-        """Have functions called before each iteration's passes, and between them and the update."""
-        self._callbacks.append((on_start, on_gradients_ready))
+    def add_callback(self, on_start: Callback | NCCL, on_gradients_ready: Callback | None = None) -> None:
+        """Have functions called before each iteration's passes, and between them and the update.
+
+        Args:
+            on_start: called with nothing; or an `NCCL` alone, which makes the diffs the mean of all solvers'.
+            on_gradients_ready: called with nothing.
+
+        Raises:
+            TypeError: one function alone.
+        """
+        if isinstance(on_start, NCCL):
+            self._train_with(on_start._several)
+        elif on_gradients_ready is None:
+            raise TypeError("add_callback() takes two functions, or a caffe.NCCL.")
+        else:
+            self._callbacks.append((on_start, on_gradients_ready))
+            self._user_calls += 1
+
+    def _train_with(self, several: Several) -> None:
+        """Train with others from now on."""
+        self._several = several
+        self._callbacks.append((_nothing, lambda: several.mean_diffs(self._train)))
 
     def share_weights(self, net: pycaffe.Net) -> None:
         """Let another net use the trained net's weights (the same memory), by layer name."""
@@ -165,12 +192,10 @@ class Solver(pycaffe.instance):
         self._display.restart()
         param = self._param
         while self._iter < stop:
-            if self._callbacks:
+            if self._user_calls:
                 self._train.clear_param_diffs()
-            if self._tests_are_due():
-                self._test_all()
-                if self._stopped:
-                    break
+            if self._tests_are_due() and self._test_together():
+                break
             self._call(on_start for on_start, _ in self._callbacks)
             shown = bool(param.display) and self._iter % param.display == 0
             self._train.debug_info = shown and param.debug_info
@@ -185,18 +210,18 @@ class Solver(pycaffe.instance):
 
     def _call(self, calls: Iterable[Callback]) -> None:
         """Call the user's functions; views that they keep are up to date then."""
-        if self._callbacks:
+        if self._user_calls:
             for net in (self._train, *self._tests):
                 net.site.settle()
-            for call in calls:
-                call()
+        for call in calls:
+            call()
 
     def _passes(self) -> float:
         """Forward and backward, iter_size times; the mean loss."""
         loss = 0.0
         for k in range(self._param.iter_size):
             loss += self._train.forward_range(0, len(self._train.layers) - 1)
-            self._train.backward_all(fresh=k == 0 and not self._callbacks)
+            self._train.backward_all(fresh=k == 0 and not self._user_calls)
         return loss / self._param.iter_size
 
     def _as_one(self) -> Losses | None:
@@ -242,15 +267,18 @@ class Solver(pycaffe.instance):
         return rate
 
     def _go_on(self) -> bool:
-        """Snapshot if it is time or was asked for; False if a stop was asked for."""
+        """Snapshot if it is time or was asked for; False if a stop was asked for. One of several solvers snapshots."""
         request = self._request()
-        if (self._param.snapshot and self._iter % self._param.snapshot == 0) or request == SNAPSHOT:
+        if self._several is not None:
+            request = self._several.agree(request)
+        due = bool(self._param.snapshot) and self._iter % self._param.snapshot == 0
+        if (due or request == SNAPSHOT) and _mode.solver_rank == 0:
             self.snapshot()
         self._stopped = request == STOP
         return not self._stopped
 
     def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
-        """Train to max_iter, with tests and snapshots as the description says.
+        """Train to max_iter, with tests and snapshots as the description says; of several solvers rank 0 does those.
 
         Args:
             resume_file: a solver state to go on from.
@@ -264,6 +292,8 @@ class Solver(pycaffe.instance):
             self.restore(resume_file)
         start = self._iter
         self.step(param.max_iter - self._iter)
+        if _mode.solver_rank > 0:
+            return
         if param.snapshot_after_train and not (param.snapshot and self._iter % param.snapshot == 0):
             self.snapshot()
         if self._stopped:
@@ -278,6 +308,14 @@ class Solver(pycaffe.instance):
         _log.info("solver.cpp:332", "Optimization Done.")
 
     # ---- testing -------------------------------------------------------------------------------
+    def _test_together(self) -> bool:
+        """Test, if this is the solver that does; True if training is to stop, for all solvers alike."""
+        if _mode.solver_rank == 0:
+            self._test_all()
+        if self._several is not None:
+            self._stopped = self._several.agree(STOP if self._stopped else NONE) == STOP
+        return self._stopped
+
     def _test_all(self) -> None:
         for i in range(len(self._tests)):
             if self._stopped:

@@ -1,4 +1,4 @@
-"""One model on several devices of a machine, each with a part of the data.
+"""One model on several devices, of one machine or more, each with a part of the data.
 
 Source: caffe2/python/data_parallel_model.py.
 """
@@ -13,13 +13,11 @@ from typing import Any
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, model_helper, scope, workspace
+from caffe2.python._data_parallel import worlds
 from caffe2.python._data_parallel.blobs import blobs_to_sync, prefix_of, stripBlobName
-from caffe2.python._data_parallel.build import (
-    DEFAULT_BARRIER_NET_TIMEOUT_SEC,
-    Parallelize,
-    barrier_net,
-)
-from caffe2.python._data_parallel.sync import sync_all
+from caffe2.python._data_parallel.bmuf import Parallelize_BMUF
+from caffe2.python._data_parallel.build import DEFAULT_BARRIER_NET_TIMEOUT_SEC, Parallelize
+from caffe2.python._data_parallel.sync import add_blob_sync, group, sync_all
 from caffe2.python._errors import require
 from freshpot.errors import NotSupportedError
 
@@ -68,14 +66,16 @@ def Parallelize_iDeep(*args: Any, **kwargs: Any) -> None:
     Parallelize(*args, **kwargs)
 
 
-def Parallelize_BMUF(*args: Any, **kwargs: Any) -> None:
-    """Not done. Raises NotSupportedError."""
-    raise NotSupportedError(
-        "block-wise model updates (BMUF) are not supported, as they serve several machines; use Parallelize."
-    )
+def Parallelize_GPU_BMUF(*args: Any, **kwargs: Any) -> None:
+    """`Parallelize_BMUF` on GPUs."""
+    kwargs["cpu_device"] = False
+    Parallelize_BMUF(*args, **kwargs)
 
 
-Parallelize_GPU_BMUF = Parallelize_CPU_BMUF = Parallelize_BMUF
+def Parallelize_CPU_BMUF(*args: Any, **kwargs: Any) -> None:
+    """`Parallelize_BMUF` on the CPU; ``devices`` are any numbers."""
+    kwargs["cpu_device"] = True
+    Parallelize_BMUF(*args, **kwargs)
 
 
 def CreateNet(model: Any, overwrite: bool = False) -> None:
@@ -92,8 +92,9 @@ def RunInitNet(model: Any) -> None:
 
 
 def RunWarmup(model: Any) -> None:
-    """Not done, as BMUF is not. Raises NotSupportedError."""
-    Parallelize_BMUF()
+    """Of a model of `Parallelize_BMUF` with warm-up: train its steps, then copy the first device's model to all."""
+    workspace.RunNet(model.net, model._warmup_iterations)
+    workspace.RunNetOnce(model._warmup_broadcast)
 
 
 def RunNet(model: Any, num_iterations: int) -> None:
@@ -106,14 +107,28 @@ def RunNet(model: Any, num_iterations: int) -> None:
 
 
 def Synchronize(model: Any, timeout_sec: int = DEFAULT_BARRIER_NET_TIMEOUT_SEC) -> None:
-    """Deprecated: wait for other machines, of which there are none."""
+    """Deprecated: wait for the other machines.
+
+    Raises:
+        MisuseError: another timeout than at the first call.
+        DistributedError: another machine was lost, or did not come in time.
+    """
     warnings.warn(
         "Synchronize is deprecated: the nets of a training wait for other machines by themselves.",
         category=DeprecationWarning,
         stacklevel=2,
     )
-    if model._rendezvous is not None and model._rendezvous["num_shards"] > 1:
-        barrier_net(model, core.Net("sync_barrier_init_net"), "sync", timeout_sec)
+    if not worlds.several(model._rendezvous):
+        return
+    if model._sync_barrier_net is None:
+        init_net = core.Net("sync_barrier_init_net")
+        model._sync_barrier_net = worlds.barrier_net(model, init_net, "sync", timeout_sec)
+        workspace.RunNetOnce(init_net)
+        workspace.CreateNet(model._sync_barrier_net)
+        model._sync_barrier_net_timeout = timeout_sec
+    known = model._sync_barrier_net_timeout
+    require(known == timeout_sec, f"Must use fixed timeout, {known} != {timeout_sec}")
+    workspace.RunNet(model._sync_barrier_net)
 
 
 def ConvertNetForDevice(net: Any, device: Any = None) -> Any:
@@ -168,24 +183,25 @@ def GetCheckpointParams(model: Any) -> set[Any]:
 
 
 def FinalizeAfterCheckpoint(model: Any, blobs: Sequence[Any] | None = None, cpu_mode: bool = False) -> None:
-    """Copy what was loaded for the first device to the others; ``blobs``: these, else all that are kept alike."""
+    """Copy what was loaded for the first device, of the first machine, to the others.
+
+    ``blobs``: these, else all that are kept alike.
+    """
     if not hasattr(model, "_checkpoint_net"):
         names = sorted(blobs_to_sync(model)[1]) if blobs is None else [stripBlobName(p) for p in blobs]
         devices = model.GetDevices()
-        _group(model, names, devices)
+        group(model, names, devices)
         model._checkpoint_net = core.Net("checkpoint_sync_net")
+        init_net = core.Net("checkpoint_init_net") if worlds.several(model._rendezvous) else None
         if not cpu_mode:
-            model._checkpoint_net.RunAllOnGPU()
-        sync_all(devices, model, model._checkpoint_net, names)
+            for net in (model._checkpoint_net, init_net):
+                if net is not None:
+                    net.RunAllOnGPU()
+        sync_all(devices, model, init_net, model._checkpoint_net, names, most=1)
+        if init_net is not None:
+            workspace.RunNetOnce(init_net)
         workspace.CreateNet(model._checkpoint_net)
     workspace.RunNet(model._checkpoint_net.Proto().name)
-
-
-def _group(model: Any, names: Sequence[str], devices: Sequence[int]) -> None:
-    for name in names:
-        model._device_grouped_blobs.setdefault(
-            name, {d: core.BlobReference(prefix_of(model, d) + name) for d in devices}
-        )
 
 
 def GetLearningRateBlobNames(model: Any) -> list[str]:
@@ -199,14 +215,17 @@ def GetLearningRateBlobNames(model: Any) -> list[str]:
 
 def AddBlobSync(model: Any, blobs: Sequence[str], net: Any = None) -> None:
     """Add operators that copy blobs, named without device, from the first device to the others."""
-    for blob in blobs:
-        require(not blob.startswith(model._device_prefix), f"Provide unprefixed blob name: {blob}")
-    _group(model, blobs, model._devices)
-    sync_all(model._devices, model, model.net if net is None else net, sorted(set(blobs)))
+    add_blob_sync(model, blobs, model.net if net is None else net)
 
 
 def AddDistributedBlobSync(model: Any, blobs: Sequence[Any]) -> None:
-    """Nothing to do: there are no other machines to keep blobs alike with."""
+    """Add an operator that makes blobs the sum of all machines', but not of devices."""
+    rendezvous = model._rendezvous
+    if rendezvous is None:
+        return
+    name = "_".join(str(b) for b in blobs)
+    found = worlds.world(model.param_init_net, f"blob_sync_cw_{name}", rendezvous)
+    model.net.Allreduce(inputs=[found, *blobs], outputs=blobs, engine=rendezvous["engine"])
 
 
 def OptimizeGradientMemory(

@@ -12,13 +12,11 @@ from typing import Any
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, model_helper, scope, workspace
-from caffe2.python._data_parallel import batch_norm, blobs, shared, sync
+from caffe2.python._data_parallel import batch_norm, blobs, shared, sync, worlds
 from caffe2.python._errors import require
-from freshpot.errors import NotSupportedError
 
 log = logging.getLogger("data_parallel_model")
 
-DEFAULT_TIMEOUT_SEC = 30
 DEFAULT_BARRIER_NET_TIMEOUT_SEC = 300
 
 Builder = Callable[..., Any]
@@ -49,7 +47,7 @@ def Parallelize(
     combine_spatial_bn: bool = False,
     barrier_net_timeout_sec: int = DEFAULT_BARRIER_NET_TIMEOUT_SEC,
 ) -> None:
-    """Build a model on several devices of this machine; each takes a part of the data.
+    """Build a model on several devices of this machine, or of several; each takes a part of the data.
 
     Args:
         model_helper_obj: a ModelHelper; what it has already stays as it is.
@@ -62,12 +60,14 @@ def Parallelize(
         pre_grad_net_transformer_fun: ``f(model)`` changes the net before gradients are added.
         net_transformer_fun: ``f(model, count, device_prefix, device_type)`` changes it afterwards.
         devices: numbers of GPUs, or any numbers on the CPU; by default all.
-        rendezvous: of several machines; one of a single shard is taken.
+        rendezvous: of several machines: "kv_handler" (the blob of a store), "num_shards", "shard_id" and "engine",
+            which is "GLOO".
         net_type: how operators are run; of no effect here.
         broadcast_computed_params: each step copies computed parameters from the first device to the others.
         optimize_gradient_memory, dynamic_memory_management, blobs_to_keep: freshpot reuses memory by itself.
         use_nccl: sum up with NCCL's operators.
         cpu_device, ideep: the devices are parts of the CPU.
+        max_concurrent_distributed_ops: exchanges between machines at a time.
         num_threads_per_device: kept in the net.
         shared_model: on the CPU, all devices use the first one's parameters.
         combine_spatial_bn: batch normalisation over the batches of all devices.
@@ -75,7 +75,7 @@ def Parallelize(
 
     Raises:
         MisuseError: what is asked for does not go together, or a builder returns something else.
-        NotSupportedError: a rendezvous of several shards.
+        NotSupportedError: several machines by another engine than GLOO.
     """
     model = model_helper_obj
     require(isinstance(model, model_helper.ModelHelper), "the model must be a ModelHelper.")
@@ -84,10 +84,11 @@ def Parallelize(
         current is None or current.device_type == caffe2_pb2.CPU,
         f"Parallelize must be called without device-scope, device scope was: {current}",
     )
-    if rendezvous is not None and rendezvous["num_shards"] > 1:
-        raise NotSupportedError(
-            f"data_parallel_model: {rendezvous['num_shards']} shards are not supported; train on one machine."
-        )
+    worlds.check(rendezvous)
+    require(
+        not (shared_model and worlds.several(rendezvous)),
+        "Shared model only supported on single-node currently",
+    )
     require(
         param_update_builder_fun is None or optimizer_builder_fun is None,
         "Can only specify one of param_update_builder_fun, optimizer_builder_fun",
@@ -101,9 +102,10 @@ def Parallelize(
     if devices is None:
         devices = list(range(cpu_count() if on_cpu else workspace.NumCudaDevices()))
     require(len(devices) > 0, "there is no device to train on; give devices, or call Parallelize_CPU.")
-    _remember(model, devices, on_cpu, ideep, shared_model, rendezvous)
+    remember(model, devices, on_cpu, ideep, shared_model, rendezvous)
     workers = len(devices) * num_threads_per_device + (8 if rendezvous is not None else 0)
     model.net.Proto().num_workers = workers
+    model._max_concurrent_distributed_ops = min(max_concurrent_distributed_ops, workers - 1)
     model.net.Proto().type = net_type
     log.info("Parallelizing model for devices: %s", devices)
 
@@ -115,12 +117,12 @@ def Parallelize(
             "training: make it with init_params=False.",
             model.name,
         )
-    losses = _build_forward(model, input_builder_fun, forward_pass_builder_fun, trains)
+    losses = build_forward(model, input_builder_fun, forward_pass_builder_fun, trains)
     _group_parameters(model, before)
     if pre_grad_net_transformer_fun:
         pre_grad_net_transformer_fun(model)
     if trains:
-        _add_gradients(model, losses)
+        add_gradients(model, losses)
     if net_transformer_fun:
         net_transformer_fun(model, len(devices), model._device_prefix, model._device_type)
     require(trains or not combine_spatial_bn, "combine_spatial_bn should only be used for train model")
@@ -138,18 +140,18 @@ def Parallelize(
         shared.prune_parameters(model)
     _add_updates(model, param_update_builder_fun, optimizer_builder_fun)
     if post_sync_builder_fun is not None:
-        for _ in _on_each_device(model):
+        for _ in on_each_device(model):
             post_sync_builder_fun(model)
     if optimize_gradient_memory or dynamic_memory_management:
         log.info("freshpot reuses memory by itself; the net stays as it is.")
     model._data_parallel_model_init_nets = [model.param_init_net]
     model._data_parallel_model_nets = [model.net]
-    _add_barrier(model, barrier_net_timeout_sec)
+    add_barrier(model, barrier_net_timeout_sec)
     if shared_model:
         shared.remap_parameters(model, all_params)
 
 
-def _remember(
+def remember(
     model: Any,
     devices: Sequence[int],
     on_cpu: bool,
@@ -175,7 +177,7 @@ def _remember(
     model._optimizer = None
 
 
-def _on_each_device(model: Any) -> Iterator[int]:
+def on_each_device(model: Any) -> Iterator[int]:
     """Each device, within its scopes."""
     for device in model._devices:
         with (
@@ -185,12 +187,12 @@ def _on_each_device(model: Any) -> Iterator[int]:
             yield device
 
 
-def _build_forward(model: Any, add_input: Builder, add_layers: Builder, trains: bool) -> dict[int, Any]:
+def build_forward(model: Any, add_input: Builder, add_layers: Builder, trains: bool) -> dict[int, Any]:
     """Losses by device."""
     shards = 1 if model._rendezvous is None else model._rendezvous["num_shards"]
     scale = 1.0 / (len(model._devices) * shards)
     losses: dict[int, Any] = {}
-    for device in _on_each_device(model):
+    for device in on_each_device(model):
         log.info("Model for %s : %s", model._device_prefix.upper(), device)
         add_input(model)
         found = add_layers(model, scale)
@@ -213,7 +215,7 @@ def _group_parameters(model: Any, before: Sequence[Any]) -> None:
     model._computed_param_names = list(computed)
 
 
-def _add_gradients(model: Any, losses: dict[int, Any]) -> None:
+def add_gradients(model: Any, losses: dict[int, Any]) -> None:
     """Gradients of all losses, each begun with 1 on its device."""
     starts: dict[str, str] = {}
     for device in model._devices:
@@ -248,7 +250,7 @@ def _add_updates(
     model: Any, param_update_builder_fun: Builder | None, optimizer_builder_fun: Builder | None
 ) -> None:
     if param_update_builder_fun is not None:
-        for _ in _on_each_device(model):
+        for _ in on_each_device(model):
             param_update_builder_fun(model)
     elif optimizer_builder_fun is not None:
         model._optimizer = optimizer_builder_fun(model)
@@ -257,33 +259,14 @@ def _add_updates(
     blobs.infer_devices(model)
     blobs.check_devices(model)
     model.Proto().arg.add(name="first_iter_only_one_worker", i=1)
-    sync.sync_all(model._devices, model, model.param_init_net, sorted(names))
+    init_net = model.param_init_net
+    sync.sync_all(model._devices, model, init_net, init_net, sorted(names), most=1)
 
 
-def _add_barrier(model: Any, timeout_sec: int) -> None:
+def add_barrier(model: Any, timeout_sec: int) -> None:
     if model._rendezvous is None or model._rendezvous["engine"] != "GLOO":
         return
     model._barrier_init_net = core.Net("barrier_init_net")
-    model._barrier_net = barrier_net(model, model._barrier_init_net, "pre_training", timeout_sec)
+    model._barrier_net = worlds.barrier_net(model, model._barrier_init_net, "pre_training", timeout_sec)
     model._data_parallel_model_init_nets.insert(0, model._barrier_init_net)
     model._data_parallel_model_nets.insert(0, model._barrier_net)
-
-
-def barrier_net(model: Any, init_net: Any, name_prefix: str, timeout_sec: int) -> Any:
-    """A net in which all machines wait for each other; ``init_net`` makes what it needs."""
-    rendezvous = model._rendezvous
-    require(rendezvous["engine"] == "GLOO", "Engine does not support barrier")
-    known = {k: rendezvous[k] for k in ("transport", "interface", "mpi_rendezvous") if k in rendezvous}
-    world = init_net.CreateCommonWorld(
-        rendezvous.get("kv_handler") or [],
-        f"{name_prefix}_barrier_cw",
-        name=f"{name_prefix}_barrier_cw_op",
-        size=rendezvous["num_shards"],
-        rank=rendezvous["shard_id"],
-        engine=rendezvous["engine"],
-        timeout_ms=timeout_sec * 1000,
-        **known,
-    )
-    net = core.Net(f"{name_prefix}_barrier_net")
-    net.Barrier(inputs=[world], outputs=[], engine=rendezvous["engine"])
-    return net

@@ -1,6 +1,7 @@
 """Sums of gradients over devices, and copies of parameters to all of them.
 
-Owned here: the operators for that. Who calls it: `build`, `data_parallel_model`.
+Owned here: the operators for that on one machine; `worlds` has those for several. Who calls it: `build`, `bmuf`,
+`data_parallel_model`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
-from caffe2.python._data_parallel.blobs import is_gpu_blob, is_ideep_blob
+from caffe2.python._data_parallel import worlds
+from caffe2.python._data_parallel.blobs import is_gpu_blob, is_ideep_blob, prefix_of
 from caffe2.python._errors import require
 
 
@@ -89,11 +91,14 @@ def _gather_slices(
 
 
 def all_reduce(names: Iterable[str], devices: Sequence[int], model: Any, net: Any, use_nccl: bool) -> None:
-    """Make each of these gradients the sum of all devices'.
+    """Make each of these blobs the sum of all devices', of all machines.
 
     Raises:
-        MisuseError: a device lacks one; or a sparse gradient on the CPU.
+        MisuseError: a device lacks one; or a sparse gradient on the CPU, or over machines.
     """
+    if worlds.several(model._rendezvous):
+        worlds.all_reduce(names, devices, model, net)
+        return
     if len(devices) == 1:
         return
     last: Any = None
@@ -122,7 +127,36 @@ def all_reduce(names: Iterable[str], devices: Sequence[int], model: Any, net: An
                 broadcast(devices, model, net, name)
 
 
-def sync_all(devices: Sequence[int], model: Any, net: Any, names: Iterable[str]) -> None:
-    """Copy blobs from the first device to the others."""
+def sync_all(
+    devices: Sequence[int], model: Any, init_net: Any, net: Any, names: Iterable[str], most: int = 4
+) -> None:
+    """Copy blobs from the first device, of the first machine, to the others.
+
+    ``init_net`` makes what machines need for it; ``most``: exchanges between machines at a time.
+    """
+    if worlds.several(model._rendezvous):
+        worlds.sync_all(devices, model, init_net, net, names, most)
+        return
     for name in names:
         broadcast(devices, model, net, name)
+
+
+def group(model: Any, names: Iterable[str], devices: Sequence[int]) -> None:
+    """Note the blobs of these names on each device, where they are not known."""
+    for name in names:
+        model._device_grouped_blobs.setdefault(
+            name, {d: core.BlobReference(prefix_of(model, d) + name) for d in devices}
+        )
+
+
+def add_blob_sync(model: Any, blobs: Sequence[str], net: Any) -> None:
+    """Add operators that copy blobs, named without device, from the first device to the others.
+
+    Raises:
+        MisuseError: a name with its device.
+    """
+    for blob in blobs:
+        require(not blob.startswith(model._device_prefix), f"Provide unprefixed blob name: {blob}")
+    group(model, blobs, model._devices)
+    if blobs:
+        sync_all(model._devices, model, model.param_init_net, net, sorted(set(blobs)))

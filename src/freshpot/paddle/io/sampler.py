@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from freshpot.errors import ArgumentError
+from freshpot.paddle.distributed._groups import ParallelEnv
 
 __all__ = [
     "BatchSampler", "DistributedBatchSampler", "RandomSampler", "Sampler", "SequenceSampler", "SubsetRandomSampler",
@@ -149,7 +150,9 @@ class BatchSampler(Sampler):
 
 
 class DistributedBatchSampler(BatchSampler):
-    """The share of one process among ``num_replicas``; alone, all of it. The order of an epoch follows from its number.
+    """The share of one process; the order of an epoch follows from its number.
+
+    ``num_replicas`` and ``rank``: how many processes there are and which this is; by default what the environment says.
 
     Numbers are repeated from the start so that every process has as many.
     """
@@ -163,9 +166,11 @@ class DistributedBatchSampler(BatchSampler):
         shuffle: bool = False,
         drop_last: bool = False,
     ) -> None:
-        self.nranks, self.local_rank = num_replicas or 1, rank or 0
+        env = ParallelEnv()
+        self.nranks = env.nranks if num_replicas is None else num_replicas
+        self.local_rank = env.local_rank if rank is None else rank
         if not 0 <= self.local_rank < self.nranks:
-            raise ArgumentError(f"DistributedBatchSampler: rank {rank} of {num_replicas}")
+            raise ArgumentError(f"DistributedBatchSampler: rank {self.local_rank} of {self.nranks}")
         self.num_samples = -(-len(dataset) // self.nranks)
         super().__init__(None, range(self.num_samples), shuffle, batch_size, drop_last)
         self.dataset, self.epoch = dataset, 0

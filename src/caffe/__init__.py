@@ -98,8 +98,8 @@ def log(message: str) -> None:
 
 
 def has_nccl() -> bool:
-    """Whether training in several processes is built in: yes, where PyTorch has it; see `NCCL`."""
-    return bool(_torch.distributed.is_available())
+    """Whether this PyTorch has the library NCCL, by which GPUs exchange; `NCCL` works without it, between CPUs."""
+    return bool(_torch.distributed.is_nccl_available())
 
 
 def solver_count() -> int:

@@ -127,7 +127,6 @@ def test_help(words, status, out, capsys):
         ("train -solver solver.prototxt -weights none", 134, "none: there are no such weights"),
         ("train -solver solver.prototxt -snapshot none", 134, "none: the solver state cannot be read"),
         ("train -solver solver.prototxt -gpu x", 134, "-gpu takes numbers"),
-        ("train -solver solver.prototxt -gpu 0,1", 134, "several GPUs at once"),
         ("train -solver solver.prototxt -csv no/folder/x", 134, "no/folder/x: cannot be written"),
         ("train -nosolver", 1, "unknown command line flag 'nosolver'"),
         ("test -model net.prototxt", 134, "Need model weights to score."),

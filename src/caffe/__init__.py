@@ -22,7 +22,7 @@ with _no_garbage():
         set_solver_rank,
     )
     from caffe._nccl import NCCL
-    from caffe._net.layer import layer_types as _layer_types
+    from caffe._net.layer import original_types as _original_types
     from caffe._solver.solver import (
         AdaDeltaSolver,
         AdaGradSolver,
@@ -78,8 +78,8 @@ __all__ = [
 
 
 def layer_type_list() -> _StringVec:
-    """Names of all layer types, sorted."""
-    return _StringVec(_layer_types())
+    """Names of BVLC Caffe's layer types, sorted. Those that only its branches have can be used, too."""
+    return _StringVec(sorted(_original_types()))
 
 
 def set_random_seed(seed: int) -> None:

@@ -168,7 +168,7 @@ def test_upsample_puts_maxima_back(tmp_path: Path, param: str, size: tuple[int, 
     mask = np.stack([generator.permutation(size[0] * size[1])[:6] for _ in range(6)]).reshape(2, 3, 2, 3)
     seed = normal(2, 3, *size, seed=2)
     ran = run_layer(
-        tmp_path, f'type: "Upsample" upsample_param {{ {param} }} propagate_down: [true, false]',
+        tmp_path, f'type: "Upsample" upsample_param {{ {param} }}',
         {"x": x, "m": mask.astype(np.float32)}, seeds={"y": seed},
     )  # fmt: skip
     want, diff = np.zeros((2, 3, size[0] * size[1])), np.zeros((2, 3, 6))
@@ -411,6 +411,33 @@ def test_hard_regions_learn(tmp_path: Path, axes: int) -> None:
     kept = np.isin(np.arange(6), [1, 2, 4, 5])
     close(ran.top("heavy").reshape(6, 8), weights * kept[:, None])
     assert ran.top("kept").shape == (6, 1, *ones)
+
+
+LEARNING = """
+input: "x" input_shape { dim: [2, 1, 8, 8] }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 2 kernel_size: 1
+  weight_filler { type: "xavier" } } }
+layer { name: "p" type: "Pooling" bottom: "c" top: "p" top: "mask" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "u" type: "Upsample" bottom: "p" bottom: "mask" top: "u" upsample_param { scale: 2 } }
+layer { name: "r" type: "InnerProduct" bottom: "p" top: "r" inner_product_param { num_output: 5
+  bias_filler { type: "constant" value: 1 } } }
+layer { name: "b" type: "ROIPooling" bottom: "u" bottom: "r" top: "b" roi_pooling_param { pooled_h: 2 pooled_w: 2 } }
+layer { name: "a" type: "Power" bottom: "b" top: "a" power_param { scale: 2 } }
+layer { name: "l" type: "SmoothL1Loss" bottom: "b" bottom: "a" bottom: "a" bottom: "a" top: "l" }
+"""
+
+
+def test_masks_regions_and_weights_that_come_from_layers_that_learn(tmp_path: Path) -> None:
+    """As in the nets that train: no gradient flows there, and nobody objects."""
+    (tmp_path / "net.prototxt").write_text(LEARNING)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    net.blobs["x"].data[...] = normal(2, 1, 8, 8)
+    net.params["r"][0].data[...] = 0
+    net.params["r"][1].data[...] = [0, 0, 0, 5, 5]
+    net.forward()
+    net.backward()
+    assert net.params["c"][0].diff.any()
+    assert not net.params["r"][0].diff.any()
 
 
 # ---- refusals --------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Layers of the branches of Caffe for regions: Fast R-CNN's (Girshick, 2015) and R-FCN's (Dai et al., 2016)."""
+"""Layers of the branches of Caffe for regions: Fast R-CNN's (Girshick, 2015) and R-FCN's (Dai et al., 2016).
+
+Regions and weights have no gradient, and where one is asked for, none flows: proposals come from layers that learn.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from caffe._net.layer import Lowering, layer
 from freshpot.errors import ArgumentError, ArityError
 
 
-@layer("ROIPooling", bottoms=2, not_forced=(1,))
+@layer("ROIPooling", bottoms=2)
 def roi_pooling(low: Lowering) -> None:
     p = low.param.roi_pooling_param
     if p.pooled_h < 1 or p.pooled_w < 1:
@@ -24,7 +27,6 @@ def roi_pooling(low: Lowering) -> None:
         pooled_w=p.pooled_w,
         spatial_scale=p.spatial_scale,
     )
-    low.no_gradient_for(1)
 
 
 def _rows(low: Lowering, bottom: int) -> str:
@@ -39,7 +41,7 @@ def _rows(low: Lowering, bottom: int) -> str:
     ]
 
 
-@layer("PSROIPooling", bottoms=2, not_forced=(1,))
+@layer("PSROIPooling", bottoms=2)
 def psroi_pooling(low: Lowering) -> None:
     p = low.param.psroi_pooling_param
     low.op(
@@ -50,17 +52,16 @@ def psroi_pooling(low: Lowering) -> None:
         output_dim=p.output_dim,
         group=p.group_size,
     )
-    low.no_gradient_for(1)
 
 
-@layer("SmoothL1Loss", bottoms=(2, 4), tops=(1, 2), loss=True, not_forced=(2, 3))
+@layer("SmoothL1Loss", bottoms=(2, 4), tops=(1, 2), loss=True)
 def smooth_l1_loss(low: Lowering) -> None:
     loss = low.param.loss_param
     given = loss.HasField("normalization") or loss.HasField("normalize")
     _smooth_l1(low, "BATCH_SIZE" if not given else "VALID")
 
 
-@layer("SmoothL1LossOHEM", bottoms=(2, 3), tops=(1, 2), loss=True, not_forced=(2,))
+@layer("SmoothL1LossOHEM", bottoms=(2, 3), tops=(1, 2), loss=True)
 def smooth_l1_loss_ohem(low: Lowering) -> None:
     _smooth_l1(low, "VALID")
 
@@ -79,7 +80,6 @@ def _smooth_l1(low: Lowering, default: str) -> None:
         sigma=low.param.smooth_l1_loss_param.sigma,
         normalizer=float(max(1, fixed if fixed is not None else counts[normalization])),
     )
-    low.no_gradient_for(2, 3)
 
 
 @layer("BoxAnnotatorOHEM", bottoms=4, tops=2)

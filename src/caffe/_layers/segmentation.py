@@ -11,7 +11,7 @@ from freshpot.errors import ArgumentError
 # ---- sizes ---------------------------------------------------------------------------------------
 
 
-@layer("Upsample", bottoms=(1, 2), not_forced=(1,))
+@layer("Upsample", bottoms=(1, 2))
 def upsample(low: Lowering) -> None:
     p = low.param.upsample_param
     if any(len(shape) != 4 for shape in low.shapes):
@@ -32,7 +32,6 @@ def upsample(low: Lowering) -> None:
     else:
         sizes = [n * s - pad for n, s, pad in zip(low.shapes[0][2:], scales, pads, strict=True)]
     low.op("CaffeUnpool", low.bottom, low.top, sizes=sizes)
-    low.no_gradient_for(1)
 
 
 @layer("Interp")

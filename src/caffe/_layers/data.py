@@ -90,7 +90,7 @@ class _Memory:
         if self._arrays is None:
             raise MissingBlobError("has no data: call net.set_input_arrays(data, labels) first.")
         for top, array in zip(self._tops, self._arrays, strict=True):
-            top.put(torch.from_numpy(array[self._row : self._row + self.batch].copy()))
+            top.put(torch.from_numpy(array[self._row : self._row + self.batch]), borrowed=True)
         self._row = (self._row + self.batch) % len(self._arrays[0])
 
 

@@ -134,11 +134,14 @@ class NetBlob:
                     cell.reshape(dims)
 
     # ---- contents ------------------------------------------------------------------------------
-    def put(self, values: torch.Tensor) -> None:
-        """Take data that were made on the CPU, or are on the net's device: a copy, where the blob keeps its memory."""
+    def put(self, values: torch.Tensor, *, borrowed: bool = False) -> None:
+        """Take data that were made on the CPU, or are on the net's device: a copy, where the blob keeps its memory.
+
+        ``borrowed``: they are somebody else's, and the blob must never hold them themselves.
+        """
         cell = self.data_cell
         if not (isinstance(cell, KeptBlob) and values.is_cpu and cell.peek.is_cpu):
-            cell.value = to_device(values, cell.peek.device)
+            cell.value = to_device(values.clone() if borrowed else values, cell.peek.device)
         elif not feed_again(cell, values.numpy()):
             feed_kept(cell, values.clone())
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import freshpot.paddle as paddle
-from freshpot.errors import ArgumentError, NotSupportedError
+from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
 
 nn = paddle.nn
 
@@ -166,3 +166,50 @@ def test_chance_in_place() -> None:
     y = paddle.to_tensor([1.0, -1.0])
     assert paddle.where_(y > 0, y, paddle.zeros([2])).tolist() == [1.0, 0.0]
     assert y.tolist() == [1.0, 0.0]
+
+
+def test_state_dicts_are_hooked() -> None:
+    layer = nn.Linear(2, 1)
+    hook = layer.register_state_dict_hook(lambda state: {f"x.{name}": value for name, value in state.items()})
+    assert list(layer.state_dict()) == ["x.weight", "x.bias"]
+    assert list(layer.state_dict(use_hook=False)) == ["weight", "bias"]
+    hook.remove()
+    assert list(layer.state_dict()) == ["weight", "bias"]
+
+
+def test_derivatives_that_are_refused() -> None:
+    x = paddle.ones([2, 2])
+    with pytest.raises(ArgumentError, match=r"xs must have 0 or 1 axes; got shape \[2, 2\]"):
+        paddle.autograd.jacobian(paddle.ones([2]), x)
+    with pytest.raises(ArgumentError, match="batch_axis must be None or 0, got 1"):
+        paddle.autograd.jacobian(x, x, batch_axis=1)
+    with pytest.raises(ArgumentError, match=r"ys must be one number .* got shape \[2\]"):
+        paddle.autograd.hessian(paddle.ones([2]), paddle.ones([2]))
+    with pytest.raises(ShapeError, match=r"gather_tree: ids and parents must be .* \[2, 2\], \[2, 2\]"):
+        nn.functional.gather_tree(x, x)
+    assert not bool((paddle.normal_(paddle.zeros([8])) == 0).all())
+
+
+def test_steps_of_one_s_own(tmp_path: Any) -> None:
+    st = paddle.static
+    with pytest.raises(ArgumentError, match="decay must be from 0 to below 1, got 1"):
+        st.ExponentialMovingAverage(1)
+    with pytest.raises(NotSupportedError, match="thres_steps"):
+        st.ExponentialMovingAverage(0.5, thres_steps=3)
+    with pytest.raises(ArgumentError, match="x and out must be variables"):
+        st.py_func(abs, 1, 2)
+    with pytest.raises(ArgumentError, match="content must be bytes, got str"):
+        st.save_to_file(str(tmp_path / "a"), "text")
+    st.save_to_file(str(tmp_path / "b" / "a"), b"bytes")
+    assert st.load_from_file(str(tmp_path / "b" / "a")) == b"bytes"
+    paddle.enable_static()
+    try:
+        program = st.Program()
+        with st.program_guard(program):
+            x = st.data("x", [None, 2])
+            out = program.global_block().create_var("out", [-1, 3])
+            st.py_func(lambda x: x, x, out)
+        with pytest.raises(ShapeError, match=r"'out' must be \[-1, 3\], the function gave \[1, 2\]"):
+            st.Executor().run(program, {"x": np.zeros((1, 2), "f4")}, [out])
+    finally:
+        paddle.disable_static()

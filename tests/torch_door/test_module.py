@@ -466,3 +466,17 @@ def test_export_of_recurrent_layers(kind: str, tmp_path: Path) -> None:
     with torch.no_grad():
         program = torch.export.export(copy.deepcopy(net), (x, torch.ones(4, 2)))
         torch.testing.assert_close(program.module()(x, cont), net(x, cont), **CLOSE)
+
+
+def test_export_of_what_looks_at_numbers() -> None:
+    """The module runs; an export says which operator it cannot have."""
+    net = module(
+        Net("n", [Op("DetectionOutput", ["loc", "conf", "priors"], ["found"], {"classes": 2})]),
+        inputs=["loc", "conf", "priors"],
+    )
+    given = torch.zeros(1, 8), torch.zeros(1, 4), torch.ones(1, 2, 8)
+    assert net(*given).shape[-1] == 7
+    with pytest.raises(
+        NotSupportedError, match=r"operator DetectionOutput .* looks at numbers, which torch\.export"
+    ):
+        torch.export.export(net, given)

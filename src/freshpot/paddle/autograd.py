@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import torch
 
 from freshpot.errors import GradientError, NotSupportedError
+from freshpot.paddle._derivatives import hessian, jacobian
 from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor, unwrap, wrap
 
@@ -16,7 +17,9 @@ __all__ = [
     "backward",
     "enable_grad",
     "grad",
+    "hessian",
     "is_grad_enabled",
+    "jacobian",
     "no_grad",
     "set_grad_enabled",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn.functional import dropout
 
-from freshpot.errors import FreshpotError, GradientError, KernelError
+from freshpot.errors import FreshpotError, GradientError, KernelError, NotSupportedError
 from freshpot.net import Op, registry
 from freshpot.net.gradient import gradient_of
 from freshpot.net.grads import GradName, Sparse
@@ -72,12 +72,24 @@ class Bound:
         elif torch.compiler.is_dynamo_compiling():
             made = self._traced.kernel(*values)
         else:
-            made = self._definition(self.op, self.device).kernel(*values)
+            made = self._exported(values)
         if not isinstance(made, (tuple, list)):
             made = (made,)
         if self.stops:
             made = tuple(value.detach() for value in made)
         env.update(zip(self.op.outputs, made, strict=False))
+
+    def _exported(self, values: Sequence[Any]) -> Any:
+        """The kernel's results for torch.export, which has no numbers to look at."""
+        try:
+            return self._definition(self.op, self.device).kernel(*values)
+        except RuntimeError as error:
+            if ".numpy()" not in str(error):
+                raise
+            raise NotSupportedError(
+                f"net '{self.net}': {self.op} looks at numbers, which torch.export does not have: export a module "
+                "without it (outputs=)."
+            ) from error
 
     def _open_shape(self, data: Any) -> list[Any]:
         """A new shape whose sizes may be symbols."""

@@ -32,8 +32,10 @@ _PLAIN = (Tensor, Parameter)
 
 def fits(X: Tensor, W: Tensor) -> bool:
     """True if there are several ways for a layer of images X (M, C, H, W) along the batch and weights W (N, K)."""
+    if torch.compiler.is_compiling() or torch.is_grad_enabled():  # they want to see what is done
+        return False
     width = lanes()
-    if not width or not is_batch_last(X) or torch.compiler.is_compiling() or torch.is_grad_enabled():
+    if not width or not is_batch_last(X):
         return False
     M, (N, K) = X.shape[0], W.shape
     return (

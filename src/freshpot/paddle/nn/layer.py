@@ -371,7 +371,14 @@ class Layer:
             for name, value in {**layer._parameters, **kept}.items():
                 if value is not None:
                     made[start + name] = value
+        for hook in list(self.__dict__.get("_state_hooks", {}).values()) if use_hook else ():
+            changed = hook(made)
+            made = made if changed is None else changed
         return made
+
+    def register_state_dict_hook(self, hook: Callable[[Any], Any]) -> HookRemoveHelper:
+        """Call ``hook`` with every state dict; what it returns replaces it. ``.remove()`` ends that."""
+        return _add_hook(self.__dict__.setdefault("_state_hooks", OrderedDict()), hook)
 
     to_static_state_dict = state_dict
 

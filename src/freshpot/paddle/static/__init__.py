@@ -15,6 +15,7 @@ from freshpot.paddle._tensor import Parameter, recorded
 from freshpot.paddle.nn.initializer import Constant
 from freshpot.paddle.nn.layer import create_parameter, make_parameter
 from freshpot.paddle.static import nn
+from freshpot.paddle.static.averaging import ExponentialMovingAverage
 from freshpot.paddle.static.executor import (
     BuildStrategy,
     CompiledProgram,
@@ -28,12 +29,15 @@ from freshpot.paddle.static.executor import (
 )
 from freshpot.paddle.static.files import (
     load,
+    load_from_file,
     load_inference_model,
     load_program_state,
     save,
     save_inference_model,
+    save_to_file,
     set_program_state,
 )
+from freshpot.paddle.static.own import py_func
 from freshpot.paddle.static.program import (
     Program,
     Variable,
@@ -45,11 +49,12 @@ from freshpot.paddle.static.program import (
 from freshpot.paddle.static.spec import InputSpec
 
 __all__ = [
-    "BuildStrategy", "CompiledProgram", "ExecutionStrategy", "Executor", "InputSpec", "Print", "Program", "Scope",
-    "Variable", "accuracy", "append_backward", "cpu_places", "create_global_var", "create_parameter", "cuda_places",
-    "data", "default_main_program", "default_startup_program", "device_guard", "global_scope", "gradients", "load",
-    "load_inference_model", "load_program_state", "name_scope", "nn", "program_guard", "save", "save_inference_model",
-    "scope_guard", "set_program_state",
+    "BuildStrategy", "CompiledProgram", "ExecutionStrategy", "Executor", "ExponentialMovingAverage", "InputSpec",
+    "Print", "Program", "Scope", "Variable", "accuracy", "append_backward", "cpu_places", "create_global_var",
+    "create_parameter", "cuda_places", "data", "default_main_program", "default_startup_program", "device_guard",
+    "global_scope", "gradients", "load", "load_from_file", "load_inference_model", "load_program_state", "name_scope",
+    "nn", "program_guard", "py_func", "save", "save_inference_model", "save_to_file", "scope_guard",
+    "set_program_state",
 ]  # fmt: skip
 
 

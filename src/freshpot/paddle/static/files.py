@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from freshpot.errors import ArgumentError, NotSupportedError
+from freshpot.formats.atomic import write_bytes
 from freshpot.paddle._files import load as _load
 from freshpot.paddle._files import save as _save
 from freshpot.paddle._module import AsModule
@@ -18,12 +19,31 @@ from freshpot.paddle.static.running import needed, run, tensors
 
 __all__ = [
     "load",
+    "load_from_file",
     "load_inference_model",
     "load_program_state",
     "save",
     "save_inference_model",
+    "save_to_file",
     "set_program_state",
 ]
+
+
+def save_to_file(path: str, content: bytes) -> None:
+    """Write bytes to a file, atomically; missing folders are made.
+
+    Raises:
+        ArgumentError: no bytes.
+    """
+    if not isinstance(content, bytes):
+        raise ArgumentError(f"save_to_file: content must be bytes, got {type(content).__name__}")
+    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content)
+
+
+def load_from_file(path: str) -> bytes:
+    """A file's bytes."""
+    return Path(path).read_bytes()
 
 
 def save(program: Program, model_path: str, protocol: int = 4, **configs: Any) -> None:

@@ -128,6 +128,13 @@ class Update:
 
 
 @dataclass
+class Effect:
+    """What changes something beside the program's variables, at every run: a function without arguments."""
+
+    function: Callable[[], None]
+
+
+@dataclass
 class Block:
     """A program's steps and variables. Programs here have one."""
 
@@ -145,6 +152,15 @@ class Block:
         if name not in self.vars:
             raise ArgumentError(f"the program has no variable '{name}'.{near_matches(name, self.vars)}")
         return self.vars[name]
+
+    def create_var(
+        self, name: str | None = None, shape: Any = (), dtype: Any = "float32", **keywords: Any
+    ) -> Variable:
+        """A variable that a step will fill, such as :func:`freshpot.paddle.static.py_func`'s."""
+        sizes = [-1 if size is None else int(size) for size in shape]
+        made = Variable(sizes, _state.to_dtype(dtype), name or self.program.fresh("var"), self.program)
+        self.vars[made.name] = made
+        return made
 
     def has_var(self, name: str) -> bool:
         """Whether there is a variable of that name."""
@@ -203,7 +219,7 @@ class Program:
         made.for_test = for_test or self.for_test
         made.random_seed = self.random_seed
         made.blocked = set(self.blocked)
-        kept = [step for step in self.block.ops if not (for_test and isinstance(step, Update))]
+        kept = [step for step in self.block.ops if not (for_test and isinstance(step, (Update, Effect)))]
         made.block.ops, made.block.vars = kept, dict(self.block.vars)
         made.begins = list(self.begins)
         made._numbers = self._numbers
@@ -257,6 +273,8 @@ class Program:
 
 
 def _described(step: Any) -> str:
+    if isinstance(step, Effect):
+        return "an average"
     if isinstance(step, Update):
         return f"{'minimize' if step.optimizer else 'backward'} {step.loss}"
     return f"{_names(step.outputs)} = {getattr(step.function, '__name__', 'call')}"

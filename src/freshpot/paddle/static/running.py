@@ -13,7 +13,7 @@ from freshpot.errors import ArgumentError, GradientError
 from freshpot.paddle import _tensor
 from freshpot.paddle._tensor import Tensor
 from freshpot.paddle.nn.layer import Layer
-from freshpot.paddle.static.program import Program, Step, Update, Variable, each
+from freshpot.paddle.static.program import Effect, Program, Step, Update, Variable, each
 
 __all__ = ["needed", "run", "tensors"]
 
@@ -30,6 +30,9 @@ def needed(program: Program, wanted: set[str]) -> list[Any]:
     kept: list[Any] = []
     wanted = set(wanted)
     for step in reversed(program.block.ops):
+        if isinstance(step, Effect):
+            kept.append(step)
+            continue
         if isinstance(step, Update):
             wanted.add(step.loss)
             kept.append(step)
@@ -75,7 +78,9 @@ def run(
     try:
         with contextlib.nullcontext() if captured else torch.set_grad_enabled(learning):
             for place, step in enumerate(steps):
-                if isinstance(step, Update):
+                if isinstance(step, Effect):
+                    step.function()
+                elif isinstance(step, Update):
                     _learn(step, values, any(isinstance(later, Update) for later in steps[place + 1 :]))
                 else:
                     made = _call(step, value, program.for_test)

@@ -131,6 +131,8 @@ def _bind_methods() -> None:
         setattr(Tensor, f"{name}_", in_place)
         globals()[f"{name}_"] = in_place
         __all__.append(f"{name}_")
+    __all__.append("normal_")
+    globals()["normal_"] = creation.normal_
     for name in ("zero", "fill", "uniform", "normal", "exponential", "fill_diagonal"):
         setattr(Tensor, f"{name}_", getattr(creation, f"{name}_"))
     setattr(Tensor, "__neg__", maths.__dict__["neg"])  # noqa: B010

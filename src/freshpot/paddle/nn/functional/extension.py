@@ -8,16 +8,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from freshpot.errors import ArgumentError
+from freshpot.errors import ArgumentError, ShapeError
 from freshpot.paddle._state import to_dtype
 from freshpot.paddle._tensor import lifted
 from freshpot.paddle.nn.functional.common import _channels_second
 from freshpot.paddle.nn.functional.window import _flat, each, pads
 
 __all__ = [
-    "affine_grid", "channel_shuffle", "diag_embed", "fold", "grid_sample", "max_unpool1d", "max_unpool2d",
-    "max_unpool3d", "pairwise_distance", "pixel_unshuffle", "scaled_dot_product_attention", "sequence_mask",
-    "temporal_shift", "zeropad2d",
+    "affine_grid", "channel_shuffle", "diag_embed", "fold", "gather_tree", "grid_sample", "max_unpool1d",
+    "max_unpool2d", "max_unpool3d", "pairwise_distance", "pixel_unshuffle", "scaled_dot_product_attention",
+    "sequence_mask", "temporal_shift", "zeropad2d",
 ]  # fmt: skip
 
 
@@ -106,6 +106,25 @@ def grid_sample(
 ) -> Any:
     """Pictures read at places between -1 and 1."""
     return F.grid_sample(x, grid, mode, padding_mode, align_corners)
+
+
+@lifted
+def gather_tree(ids: Any, parents: Any) -> Any:
+    """The sequences that a beam search ends with: ids and places of parents (T, N, beams) -> ids (T, N, beams).
+
+    Raises:
+        ShapeError: other axes, or two shapes.
+    """
+    if ids.dim() != 3 or ids.shape != parents.shape:
+        raise ShapeError(
+            f"gather_tree: ids and parents must be (T, N, beams), got {list(ids.shape)}, {list(parents.shape)}"
+        )
+    place = torch.arange(ids.shape[2], device=ids.device).expand(ids.shape[1:])
+    made = []
+    for step in reversed(range(len(ids))):
+        made.append(ids[step].gather(1, place))
+        place = parents[step].long().gather(1, place)
+    return torch.stack(made[::-1])
 
 
 @lifted

@@ -13,6 +13,7 @@ import torch
 from freshpot.engine import Plan, Workspace, static
 from freshpot.engine.kept import KeptBlob, glance
 from freshpot.errors import KernelError, ShapeError
+from freshpot.native.machine import lanes
 from freshpot.net import Net, Op, registry
 
 
@@ -475,3 +476,35 @@ class TestRunAgain:
             ws.run_again(net)
         assert len(ws._recent) == 64
         assert id(nets[-1]) in ws._recent
+
+
+@pytest.mark.skipif(not lanes(), reason="no machine code on this processor, or no llvmlite")
+def test_steps_of_a_few_numbers_are_made_in_few_calls() -> None:
+    """Machine code of steps that follow each other is one call; a step that may complain ends it."""
+    ops = [
+        Op("FC", ["X", "W", "b"], ["H"]),
+        Op("Relu", ["H"], ["R"]),
+        Op("FC", ["R", "V", "c"], ["Y"]),
+        Op("Softmax", ["Y"], ["P"]),
+        Op("LabelCrossEntropy", ["P", "L"], ["xent"]),
+        Op("AveragedLoss", ["xent"], ["loss"]),
+        Op("AveragedLossGradient", ["xent", "loss"], ["dxent"]),
+    ]
+    ws = fed()
+    ws.feed("L", np.array([0, 1, 1, 0], np.int32))
+    plan = bound(ws.create_net(Net("chained", ops)))
+    assert plan._static is not None
+    code = plan._static.code
+    called = [name for name in code.co_names if name.startswith("f")]
+    assert len(called) == 2, called
+    found = {blob: ws.get(blob).clone() for blob in ("H", "R", "Y", "P", "xent", "loss", "dxent")}
+    ws.run_once(Net("once", ops))
+    for blob, value in found.items():
+        assert torch.equal(ws.get(blob), value), blob
+    bound(plan)
+    ws.feed("L", np.array([0, 9, 1, 0], np.int32))
+    with pytest.raises(KernelError, match="operator LabelCrossEntropy"):
+        plan.run(1)
+    ws.feed("L", np.array([0, 1, 1, 0], np.int32))
+    plan.run(1)
+    assert torch.equal(ws.get("loss"), found["loss"])

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from freshpot.engine.blob import EMPTY, Blob, Deferred
 from freshpot.engine.kept import KeptBlob, disown, keep
+from freshpot.native.chain import Chain, Link
 from freshpot.ops._operator import Call, call
+from freshpot.ops._window import empty_alike
 
 if TYPE_CHECKING:
     from freshpot.engine.plan import Step
@@ -168,6 +170,7 @@ class Writer:
             v.blob._renewed = id(v.blob) in renewed
         for group in _groups(self.bound):
             self._join(group)
+        self._chain()
         deferred = [b.deferred for b in self.bound if b.deferred is not None]
         lines = ["def run():", " " + self._guard(), " " + self._clear(deferred)]
         first_line = len(lines) + 1
@@ -184,6 +187,39 @@ class Writer:
             for b in group:
                 b.calls = []
             group[-1].calls = made
+
+    def _chain(self) -> None:
+        """Let the last of steps that follow each other make their calls of machine code, where each has no others."""
+        links: list[Link] = []
+        steps: list[Bound] = []
+
+        def close() -> None:
+            if len(links) > 1:
+                for b in steps:
+                    b.calls = []
+                steps[-1].calls = [call(Chain(links).bind())]
+            links.clear()
+            steps.clear()
+
+        for b in self.bound:
+            if b.calls is not None and (self._once(b) or not b.calls):
+                continue
+            mine = [function for function, _, _ in b.calls or () if isinstance(function, Link)]
+            if b.deferred is not None or not mine or len(mine) < len(b.calls or ()):
+                close()
+                continue
+            links += mine
+            steps.append(b)
+            if mine[-1].failed is not None:  # its complaint must come from its own line
+                close()
+        close()
+
+    def _once(self, b: Bound) -> bool:
+        """True if what a step makes is there already, and stays."""
+        if not b.step.operator.same_every_run or not b.outputs:
+            return False
+        only_writer = all(self.writes[id(v.blob)] == 1 for v in b.outputs)
+        return only_writer and not any(id(v.blob) in self.overwritten for v in b.outputs)
 
     def _renewed(self) -> set[int]:
         """Blobs whose memory every run writes before it reads it, and from which nothing is computed later."""
@@ -218,9 +254,7 @@ class Writer:
     def _line(self, b: Bound) -> str:
         if b.calls is None:
             return self._as_ever(b)
-        only_writer = all(self.writes[id(v.blob)] == 1 for v in b.outputs)
-        changed = any(id(v.blob) in self.overwritten for v in b.outputs)
-        if b.step.operator.same_every_run and b.outputs and only_writer and not changed:
+        if self._once(b):
             return "pass"
         parts = [self._call(f"{b.position}_{j}", call) for j, call in enumerate(b.calls)]
         for v in b.outputs:
@@ -290,11 +324,19 @@ class Writer:
         i = b.position
         self.names[f"k{i}"] = b.step.kernel
         kept = [
-            read if v.maker is not None and id(v.blob) not in self.overwritten else f"{read}.clone()"
-            for read, v in zip(self._read(b), b.inputs, strict=True)
+            read
+            if v.maker is not None and id(v.blob) not in self.overwritten
+            else self._copy(f"c{i}_{k}", read, v)
+            for k, (read, v) in enumerate(zip(self._read(b), b.inputs, strict=True))
         ]
         last = len(b.step.outputs) - 1
         return f"{self._blob(b.step.outputs[last])}.value = Deferred(k{i}, {last}, ({', '.join(kept)},))"
+
+    def _copy(self, name: str, read: str, v: Version) -> str:
+        """A copy, in memory that is there already where sizes stay: what was left at the last run is forgotten."""
+        if read.endswith("._memory"):
+            return f"{self._constant(name, empty_alike(v.value))}.copy_({read})"
+        return f"{read}.clone()"
 
 
 def _forget(blob: Blob) -> None:

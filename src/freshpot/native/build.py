@@ -263,6 +263,10 @@ class Kernel:
         """Write one float."""
         self._builder.store(number, self.at(address, offset), align=4)
 
+    def store_whole(self, number: int, address: Value) -> None:
+        """Write one int64."""
+        self._builder.store(self.integer(number), address, align=8)
+
     def load_numbers(self, address: Value, offset: int | Value) -> Value:
         """A vector of int64 from an array of them, ``offset`` numbers further."""
         place = self._builder.gep(address, [self.integer(offset)], source_etype=_I64)

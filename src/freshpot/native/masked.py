@@ -68,19 +68,48 @@ def store_numbers(k: Kernel, vector: Value, address: Value, offset: Value, condi
     k._builder.call(function, [vector, place, ir.Constant(_I32, 8), condition])
 
 
+def load_short_numbers(k: Kernel, address: Value, offset: Value, condition: Value) -> Value:
+    """The same from an array of int32; as int64."""
+    kind = ir.VectorType(_I32, k.lanes)
+    function = _intrinsic(
+        k, f"llvm.masked.load.v{k.lanes}i32.p0", kind, [_POINTER, _I32, _conditions(k), kind]
+    )
+    place = k._builder.gep(address, [offset], source_etype=_I32)
+    zeros = ir.Constant(kind, [0] * k.lanes)
+    return k._builder.sext(
+        k._builder.call(function, [place, ir.Constant(_I32, 4), condition, zeros]), k.numbers
+    )
+
+
+def gather(k: Kernel, address: Value, offsets: Value, condition: Value) -> Value:
+    """The numbers that lie so many floats further, one a lane; zeros where the condition does not hold."""
+    name = f"llvm.masked.gather.v{k.lanes}f32.v{k.lanes}p0"
+    function = _intrinsic(k, name, k.vector, [_many(k), _I32, _conditions(k), k.vector])
+    return k._builder.call(
+        function, [_places(k, address, offsets), ir.Constant(_I32, 4), condition, k.zeros()]
+    )
+
+
+def scatter(k: Kernel, vector: Value, address: Value, offsets: Value, condition: Value) -> None:
+    """Write lanes to where they belong, so many floats further, where the condition holds."""
+    name = f"llvm.masked.scatter.v{k.lanes}f32.v{k.lanes}p0"
+    function = _intrinsic(k, name, ir.VoidType(), [k.vector, _many(k), _I32, _conditions(k)])
+    k._builder.call(function, [vector, _places(k, address, offsets), ir.Constant(_I32, 4), condition])
+
+
 def load_apart(k: Kernel, address: Value, offsets: Sequence[int]) -> Value:
     """The numbers that lie so many floats further, one a lane; lanes beyond ``offsets`` get zeros."""
-    name = f"llvm.masked.gather.v{k.lanes}f32.v{k.lanes}p0"
-    places = ir.VectorType(_POINTER, k.lanes)
-    function = _intrinsic(k, name, k.vector, [places, _I32, _conditions(k), k.vector])
-    whole = [*offsets, *[0] * (k.lanes - len(offsets))]
-    condition = k.first_lanes(len(offsets))
-    return k._builder.call(function, [_places(k, address, whole), ir.Constant(_I32, 4), condition, k.zeros()])
+    whole = ir.Constant(k.numbers, [*offsets, *[0] * (k.lanes - len(offsets))])
+    return gather(k, address, whole, k.first_lanes(len(offsets)))
 
 
-def _places(k: Kernel, address: Value, offsets: Sequence[int]) -> Value:
-    made = k._builder.gep(address, [ir.Constant(k.numbers, list(offsets))], source_etype=_F32)
-    made.type = ir.VectorType(_POINTER, k.lanes)
+def _many(k: Kernel) -> ir.VectorType:
+    return ir.VectorType(_POINTER, k.lanes)
+
+
+def _places(k: Kernel, address: Value, offsets: Value) -> Value:
+    made = k._builder.gep(address, [offsets], source_etype=_F32)
+    made.type = _many(k)
     return made
 
 

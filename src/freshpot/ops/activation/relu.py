@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Port
+from freshpot.ops import _small
 from freshpot.ops._memory import arrays, full
 from freshpot.ops._operator import Call, Operator, call, gradient
 
@@ -36,12 +37,16 @@ class Relu(Operator):
         return torch.relu_(X)
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
+        if made := _small.relu(inputs[0], outputs[0]):
+            return made
         if small := arrays(inputs[0], outputs[0]):
             x, y = small
             return [call(np.maximum, x, full(x, 0), out=y)]
         return [call(torch.clamp_min, inputs[0], 0, out=outputs[0])]
 
     def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
+        if made := _small.relu_gradient(inputs[0], inputs[1], outputs[0]):
+            return made
         if small := arrays(*inputs, outputs[0]):
             y, dy, dx = small
             positive = np.empty_like(y, bool)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops import _small
 from freshpot.ops._memory import arrays, contiguous, make, plain_arrays, rows
 from freshpot.ops._operator import Call, Operator, call, gradient
 
@@ -34,6 +35,10 @@ class Softmax(Operator):
 
     def kernel(self, X: Tensor) -> Tensor:
         axis = self.axis
+        if _small.unwatched() and _small.fits(X):
+            Y = torch.empty_like(X)
+            make(_small.softmax(rows(X, axis), rows(Y, axis)) or ())
+            return Y
         if axis in (X.dim() - 1, -1):
             return torch.softmax(X, axis)
         return torch.softmax(X.flatten(axis), -1).view(X.shape)
@@ -41,12 +46,15 @@ class Softmax(Operator):
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         if not contiguous(*inputs, *outputs):
             return None
-        return [call(torch.softmax, rows(inputs[0], self.axis), 1, out=rows(outputs[0], self.axis))]
+        X, Y = (rows(t, self.axis) for t in (inputs[0], outputs[0]))
+        return _small.softmax(X, Y) or [call(torch.softmax, X, 1, out=Y)]
 
     def _gradient_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         if not contiguous(*inputs, *outputs):
             return None
         Y, dY, dX = (rows(X, self.axis) for X in (*inputs, *outputs))
+        if made := _small.softmax_gradient(Y, dY, dX):
+            return made
         if small := arrays(Y, dY, dX):
             y, dy, dx = small
             shares, ones, totals = np.empty_like(y), np.ones(y.shape[1], y.dtype), np.empty(len(y), y.dtype)

@@ -11,6 +11,7 @@ from freshpot.errors import ArityError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, NUMERIC, Arg, Port
+from freshpot.ops import _small
 from freshpot.ops._operator import Call, Operator, call
 
 
@@ -127,6 +128,10 @@ class WeightedSum(Operator):
             for X, G, y in zip(params, steps, outputs, strict=True)
         ):
             return None
+
+        made = [_small.weighted_step(X, G, w, rate) for X, G in zip(params, steps, strict=True)]
+        if all(made):
+            return [link for links in made for link in links or ()]
 
         def update() -> None:
             share = w.item()

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._memory import arrays, contiguous, plain_arrays, small_product
+from freshpot.ops import _small
+from freshpot.ops._memory import arrays, contiguous, make, plain_arrays, small_product
 from freshpot.ops._operator import Call, Operator, call, gradient
 from freshpot.ops.linear import _batch_last
 from freshpot.ops.linear._layout import matrices_of, product_call, product_in_layout_of
@@ -64,7 +65,10 @@ class FC(Operator):
             W = self._matrix(W)
         plain = X.dim() == 2 and self.axis == 1
         rows = X if plain else X.reshape(-1, W.shape[1])
-        if small_product(rows, W) and (small := plain_arrays(rows, W, b)):
+        if X.is_contiguous() and _small.unwatched() and _small.product_fits(rows, W, b):
+            Y = rows.new_empty(len(rows), len(W))
+            make(_small.fc(rows, W, b, Y) or ())
+        elif small_product(rows, W) and (small := plain_arrays(rows, W, b)):
             x, w, bias = small  # as the calls do, so that the first runs round as all others
             with np.errstate(all="ignore"):
                 y = np.dot(x, w.T)
@@ -84,6 +88,8 @@ class FC(Operator):
         if matrices is None:
             return None
         X = matrices[0]
+        if made := _small.fc(X, W, b, Y):
+            return made
         if small_product(X, W) and (small := arrays(X, W, b, Y)):
             x, w, bias, y = small
             return [call(np.dot, x, w.T, y), call(np.add, y, bias, y)]
@@ -102,6 +108,8 @@ class FC(Operator):
             return None
         X, *dX = matrices
         dW, db = outputs[0].view(N, K), outputs[1:2]  # the engine may leave the last ones out
+        if found := _small.fc_gradient(X, W, dY, dW, db, dX):
+            return found
         if small_product(X, W) and (small := arrays(X, W, dY, dW, *db, *dX)):
             x, w, dy, dw, *others = small
             ones = np.ones(len(dy), np.float32)
@@ -123,6 +131,12 @@ class FC(Operator):
         N, K = matrix.shape
         dY = dY.reshape(-1, N)
         rows = X.reshape(-1, K)
+        if X.is_contiguous() and _small.unwatched() and _small.product_fits(rows, matrix, dY):
+            dW, db = torch.empty(W.shape), torch.empty(N)
+            data = [torch.empty(X.shape)] if self.num_outputs > 2 else []
+            matrices = [out.view(rows.shape) for out in data]
+            make(_small.fc_gradient(rows, matrix, dY, dW.view(N, K), [db], matrices) or ())
+            return (dW, db, *data)
         if small_product(rows, matrix) and (small := plain_arrays(rows, matrix, dY)):
             x, w, dy = small
             with np.errstate(all="ignore"):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, INT, Port
-from freshpot.ops._memory import arrays, contiguous, full
+from freshpot.ops import _small
+from freshpot.ops._memory import arrays, contiguous, full, make
 from freshpot.ops._operator import Call, Operator, call, gradient
 
 #: probabilities are kept at or above this, so that the logarithm is finite
@@ -56,13 +57,21 @@ class LabelCrossEntropy(Operator):
         return X.flatten(1) if X.dim() > 1 else X.reshape(X.shape[0] if X.dim() else 1, 1)
 
     def kernel(self, X: Tensor, label: Tensor) -> Tensor:
-        picked = self.rows(X).gather(1, label.long().view(-1, 1))
+        rows = self.rows(X)
+        if _small.unwatched() and _small.fits(rows):
+            Y = rows.new_empty(len(rows))
+            if made := _small.cross_entropy(rows, label, Y):
+                make(made)
+                return Y
+        picked = rows.gather(1, label.long().view(-1, 1))
         return picked.clamp_(min=SMALLEST).log_().neg_().view(-1)
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         X, label = inputs
         if not contiguous(X, label, *outputs):
             return None
+        if found := _small.cross_entropy(self.rows(X), label, outputs[0]):
+            return found
         made, picked, p = _picking(self.rows(X), label)
         small = arrays(picked, outputs[0])
         if small is None:
@@ -74,6 +83,8 @@ class LabelCrossEntropy(Operator):
         X, label, dY = inputs
         if not contiguous(*inputs, *outputs):
             return None
+        if found := _small.cross_entropy_gradient(self.rows(X), label, dY, self.rows(outputs[0])):
+            return found
         made, picked, p = _picking(self.rows(X), label)
         small = arrays(picked, dY)
         if small is None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops import _small
 from freshpot.ops._memory import arrays, full, make, plain_arrays
 from freshpot.ops._operator import Call, call
 from freshpot.ops.exposure import written
@@ -83,6 +84,11 @@ class MomentumSGDUpdate(Update):
             or len({t.shape for t in (*inputs[:2], inputs[3])}) > 1
         ):
             return None
+        more = [self.momentum, 1 + self.momentum] if self.nesterov else [self.momentum]
+        more = more if self.momentum or self.nesterov else []
+        name = "nesterov_step" if self.nesterov else "momentum_step" if self.momentum else "plain_step"
+        if made := _small.step(name, [*inputs[:2], inputs[3]], [inputs[2], *more]):
+            return made
         grad, moment, lr, param = small
         kept, last = full(moment, self.momentum), np.empty_like(moment)
         scale, move = call(np.multiply, grad, lr.ravel(), grad), call(np.subtract, param, grad, param)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
+from freshpot.ops import _small
 from freshpot.ops._memory import arrays, full, make, plain_arrays
 from freshpot.ops._operator import Call, Operator, call
 from freshpot.ops.optimizer._update import INDICES, LR, SparseUpdate, Update, f32, scalar
@@ -55,6 +56,9 @@ class RmsProp(Update):
             or any(outputs[i] is not inputs[i] for i in (1, 2))
         ):
             return None
+        numbers = [inputs[3], 1 - f32(self.decay), self.epsilon, self.momentum]
+        if made := _small.step("rms_step", [*inputs[:3], outputs[0]], numbers):
+            return made
         grad, squares, moment, lr, step = small[:5]
         work = np.empty_like(squares)
         return [

@@ -182,6 +182,17 @@ def test_old_modules(names: None) -> None:
     assert modules["urllib"].urlencode({"a": 1}) == "a=1"  # type: ignore[attr-defined]
     assert modules["StringIO"].StringIO(b"x").read() == b"x"
     assert modules["StringIO"].StringIO("x").read() == "x"
+    for kind in ("StringIO", "cStringIO"):
+        file = modules[kind].StringIO()
+        file.write("text")
+        assert file.getvalue() == "text"
+        file.write(b"\xff\x00")  # a picture that is saved to it
+        assert (file.getvalue(), file.tell(), file.seek(4), file.read()) == (
+            b"text\xff\x00",
+            6,
+            4,
+            b"\xff\x00",
+        )
 
 
 def test_urllib2_gives_text_for_text(names: None, tmp_path: Path) -> None:

@@ -72,8 +72,50 @@ def make(name: str) -> ModuleType:
 
 
 def _string_io(value: Any = "") -> io.StringIO | io.BytesIO:
-    """A file in memory; of bytes or of text, as its first contents are."""
-    return io.BytesIO(value) if isinstance(value, bytes | bytearray) else io.StringIO(value)
+    """Python 2's took bytes, which were its strings; an empty one takes what is first written."""
+    if isinstance(value, bytes | bytearray):
+        return io.BytesIO(value)
+    return io.StringIO(value) if value else _Undecided()
+
+
+class _Undecided(io.StringIO):
+    """Text, until bytes are written: then it holds bytes, as pictures and archives are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes: io.BytesIO | None = None
+
+    def write(self, text: Any) -> int:
+        if not isinstance(text, str) and self._bytes is None:
+            self._bytes = io.BytesIO(super().getvalue().encode())
+            self._bytes.seek(super().tell())
+        return super().write(text) if self._bytes is None else self._bytes.write(_as_bytes(text))
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def getvalue(self) -> Any:
+        return super().getvalue() if self._bytes is None else self._bytes.getvalue()
+
+    def read(self, size: int | None = -1) -> Any:
+        return super().read(size) if self._bytes is None else self._bytes.read(size)
+
+    def readline(self, size: int = -1) -> Any:  # type: ignore[override]
+        return super().readline(size) if self._bytes is None else self._bytes.readline(size)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return super().seek(place, whence) if self._bytes is None else self._bytes.seek(place, whence)
+
+    def tell(self) -> int:
+        return super().tell() if self._bytes is None else self._bytes.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        return super().truncate(size) if self._bytes is None else self._bytes.truncate(size)
+
+
+def _as_bytes(text: Any) -> Any:
+    return text.encode() if isinstance(text, str) else text
 
 
 class _Response:

@@ -267,3 +267,57 @@ def test_blobs_are_given_a_shape_of_their_own(nets: tuple[caffe.Net, caffe.Net])
         net.blobs["data"].reshape(3, 3, 8, 8)
         net.forward(data=images(2, 3))
     same(*nets)
+
+
+def test_sizes_that_take_turns_keep_their_weights_once(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    """Also with what runs operator by operator; changed weights reach all of them."""
+    joined, single = nets
+    for turn in range(RUNS):
+        for side in (8, 10, 12):
+            x = np.random.default_rng(turn).standard_normal((1, 3, side, side)).astype(np.float32)
+            for net in nets:
+                net.blobs["data"].reshape(*x.shape)
+                net.forward(data=x, end="last")
+            np.testing.assert_allclose(
+                joined.blobs["last"].data, single.blobs["last"].data, rtol=2e-4, atol=2e-5
+            )
+        if turn == RUNS - 2:
+            for net in nets:
+                net.params["conv2"][0].data[...] *= -1.5
+    if not lanes():
+        return
+    plan = joined._net._forwards[0, list(joined._layer_names).index("last")]._stretches[-1].plan
+    weights = {
+        id(refresh.current)
+        for made in plan._nets
+        for node, refresh in made._net._refresh.items()
+        if node.positions[0] == 0
+    }
+    assert len(weights) <= 1
+
+
+def test_another_size_is_nothing_new_for_the_plan(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    joined, _ = nets
+    joined.forward(data=images(0), end="last")
+    plan = joined._net._forwards[0, list(joined._layer_names).index("last")]._stretches[-1].plan
+    graph = plan._graph
+    for side in (10, 8):
+        joined.blobs["data"].reshape(1, 3, side, side)
+        joined.forward(end="last")
+    again = joined._net._forwards[0, list(joined._layer_names).index("last")]._stretches[-1].plan
+    assert again is plan
+    assert plan._graph is graph
+
+
+def test_a_blob_that_is_given_another_shape_is_not_computed(nets: tuple[caffe.Net, caffe.Net]) -> None:
+    joined, _ = nets
+    joined.forward(data=images(0), end="last")
+    plan = joined._net._forwards[0, list(joined._layer_names).index("last")]._stretches[-1].plan
+    before = len(plan._wanted)
+    for side in (10, 8, 10, 8):
+        joined.blobs["data"].reshape(1, 3, side, side)
+        for _ in range(RUNS):
+            joined.forward(end="last")
+    assert len(plan._wanted) == before
+    joined.blobs["conv1"].reshape(1, 2, 3, 4)
+    assert not joined.blobs["conv1"].data.any()

@@ -269,7 +269,8 @@ def test_batches_of_changing_size(width: int) -> None:
     assert len(plan._nets) == 3
 
 
-def test_memory_for_a_few_sizes_only_is_held(width: int) -> None:
+def test_memory_for_a_few_sizes_only_is_held(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "MOST_BYTES", 1 << 14)
     ops, ws = NETS["nested"], fire_workspace()
     plan = plan_of(ops, ws, {"Y"})
     for _ in range(2):
@@ -280,6 +281,21 @@ def test_memory_for_a_few_sizes_only_is_held(width: int) -> None:
             assert is_blocked(plan)
     assert len(plan._nets) == choice.MOST_NETS
     assert sum(made._net is not None for made in plan._checked.values()) == choice.MOST_NETS
+
+
+def test_small_nets_for_many_sizes_are_held_and_keep_their_weights_once(width: int) -> None:
+    """Sizes that take turns, as those of an image pyramid, are made once each."""
+    ops, ws = NETS["nested"], fire_workspace()
+    plan = plan_of(ops, ws, {"Y"})
+    for _ in range(RUNS):
+        for size in range(1, 9):
+            ws.feed("X", np.random.default_rng(size).standard_normal((size, 16, 7, 6)).astype(np.float32))
+            plan.run()
+            close(ws.get("Y"), plainly(ops, ws).get("Y"))
+    nets = [made._net for made in plan._nets]
+    assert len(nets) == 8
+    for refreshes in zip(*(net._refresh.values() for net in nets if net is not None), strict=True):
+        assert len({id(refresh.current) for refresh in refreshes}) == 1
 
 
 def test_what_was_kept_stays_when_it_was_looked_at(width: int) -> None:

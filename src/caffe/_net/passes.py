@@ -41,6 +41,8 @@ class Stretch:
     plan: Plan | PredictionPlan | None = None
     #: what the layers were like when the plan was made
     key: Any = None
+    #: the device and the net's blobs when the plan was made
+    bound: Any = None
     #: blobs that its layers read and do not make
     sources: list[NetBlob] = field(default_factory=list)
     #: what shapes were like when the layers last looked at them
@@ -159,11 +161,16 @@ class Forward:
             stretch.looked = (shape_changes(), *looked[1:])
 
     def _bind(self, stretch: Stretch, versions: list[int]) -> None:
+        before = stretch.ops
         numbers, stretch.layers, stretch.ops, stretch.owners = stretch.layers, [], [], []
         for i in numbers:
             stretch.add(i, self._net.layers[i].ops)
-        stretch.plan = self._plan(stretch) if stretch.ops else None
-        stretch.key = versions
+        cells = {id(blob.data_cell) for blob in self._net.blob_list}
+        bound = (self._net.site.device, cells)
+        follows = isinstance(stretch.plan, PredictionPlan) and stretch.bound == bound
+        if not (follows and stretch.ops == before):  # other shapes alone are nothing new for such a plan
+            stretch.plan = self._plan(stretch) if stretch.ops else None
+        stretch.key, stretch.bound = versions, bound
 
     def _plan(self, stretch: Stretch) -> Plan | PredictionPlan:
         """The plan of a stretch; where no layer ever runs backwards, one that makes only the net's own blobs."""

@@ -160,6 +160,10 @@ class Deferred:
             return self._kernel(*self._inputs)[self._output]
 
 
+def _zeros(like: torch.Tensor, dims: tuple[int, ...]) -> tuple[torch.Tensor]:
+    return (like.new_zeros(dims),)
+
+
 class LazyBlob(Blob):
     """A blob that a plan may leave to be computed when somebody looks (`Deferred`).
 
@@ -190,6 +194,13 @@ class LazyBlob(Blob):
 
     def allow_deferred(self) -> None:
         """It does already."""
+
+    def reshape(self, dims: tuple[int, ...]) -> None:
+        like = self._memory.like if isinstance(self._memory, Deferred) else None
+        if like is None or like.numel() == math.prod(dims):
+            super().reshape(dims)
+        else:  # what was not computed is not wanted any more
+            self.value = Deferred(_zeros, 0, (like, dims), like=like.new_zeros(()).expand(dims))
 
     def hold(self, deferred: Deferred) -> bool:
         if self._memory is not deferred:

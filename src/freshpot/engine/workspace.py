@@ -76,8 +76,9 @@ class Workspace:
 
     def link(self, name: str, blob: Blob) -> None:
         """Let ``name`` mean a blob of another workspace here."""
-        self._blobs[name] = blob
-        self._layout_changed()
+        if self._blobs.get(name) is not blob:
+            self._blobs[name] = blob
+            self._layout_changed()
 
     def remove(self, name: str) -> bool:
         """Remove a blob; False if there was none. Plans that use it notice at their next run."""

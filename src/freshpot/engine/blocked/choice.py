@@ -24,8 +24,10 @@ from freshpot.ops._tune import choose
 if TYPE_CHECKING:  # they need llvmlite, which not every machine has and not every program wants
     from freshpot.engine.blocked.lowering import BlockedNet, Blueprint, Key, Size
 
-#: nets of one plan that are held at a time, for images of as many sizes
+#: nets of one plan that are held at a time, for images of as many sizes; more of them where they are small
 MOST_NETS = 4
+#: bytes of images that small nets have together, at most
+MOST_BYTES = 1 << 26
 #: runs with images of one size before machine code for it is thought of
 _FIRST_RUNS = 3
 
@@ -112,7 +114,7 @@ class Blocked:
         job = f"net for prediction {hashlib.sha256(text.encode()).hexdigest()[:16]}"
         if choose(job, {"operators": otherwise, "blocks": net.run}) == "blocks":
             self._held.append(self)
-            if len(self._held) > MOST_NETS:
+            while len(self._held) > MOST_NETS and sum(other.nbytes for other in self._held) > MOST_BYTES:
                 self._held.pop(0)._release()
         else:
             self._release()
@@ -128,5 +130,11 @@ class Blocked:
         self._net, self._is_new = net, True
         return net
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images of its net."""
+        return self._net.nbytes if self._net is not None else 0
+
     def _release(self) -> None:
         self._net = self._later = None
+        self._runs = 0  # it is not made again at once, or nets for many sizes in turn would only be made

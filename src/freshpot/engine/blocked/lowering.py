@@ -356,6 +356,12 @@ class BlockedNet:
         for action in self._own_actions:
             action(values)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its images."""
+        images = [*self._images.values(), *self._planes.values()]
+        return sum({id(image.memory): image.memory.tensor.nbytes for image in images}.values())
+
     def alone(self) -> None:
         """Let go of what only running operator by operator wants."""
         for node, refresh in self._refresh.items():

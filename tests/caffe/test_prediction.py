@@ -319,5 +319,6 @@ def test_a_blob_that_is_given_another_shape_is_not_computed(nets: tuple[caffe.Ne
         for _ in range(RUNS):
             joined.forward(end="last")
     assert len(plan._wanted) == before
+    assert len(plan._checked) == 3
     joined.blobs["conv1"].reshape(1, 2, 3, 4)
     assert not joined.blobs["conv1"].data.any()

@@ -167,8 +167,10 @@ class Forward:
             stretch.add(i, self._net.layers[i].ops)
         cells = {id(blob.data_cell) for blob in self._net.blob_list}
         bound = (self._net.site.device, cells)
-        follows = isinstance(stretch.plan, PredictionPlan) and stretch.bound == bound
-        if not (follows and stretch.ops == before):  # other shapes alone are nothing new for such a plan
+        plan = stretch.plan
+        if isinstance(plan, PredictionPlan) and stretch.bound == bound and stretch.ops == before:
+            plan.shapes_changed()  # and nothing else did
+        else:
             stretch.plan = self._plan(stretch) if stretch.ops else None
         stretch.key, stretch.bound = versions, bound
 

@@ -107,6 +107,10 @@ class PredictionPlan:
                 return tuple(found)
             ws = ws.parent
 
+    def shapes_changed(self) -> None:
+        """What comes from outside has other shapes now, of which the workspace was not told."""
+        self._checked_at = None
+
     # ---- running -------------------------------------------------------------------------------
     def run(self, times: int = 1) -> None:
         """Run the net.

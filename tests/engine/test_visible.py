@@ -120,15 +120,29 @@ def test_a_blob_keeps_its_value_when_the_input_changes_after_the_run() -> None:
     np.testing.assert_allclose(ws.get("c1").numpy(), wanted.get("c1").numpy(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("nesterov", [0, 1])
-def test_parameters_that_another_net_trains(nesterov: int) -> None:
-    """Small ones are written by numpy, behind PyTorch's back."""
-    ws = workspace(grad=PARAMETERS["W1"], moment=PARAMETERS["W1"])
+#: updates of W1: momentum, the same after Nesterov, plain steps, RMSProp
+UPDATES = [
+    Op(
+        "MomentumSGDUpdate",
+        ["grad", "moment", "lr", "W1"],
+        ["grad", "moment", "W1"],
+        {"momentum": 0.5, "nesterov": n},
+    )
+    for n in (0, 1)
+] + [
+    Op("WeightedSum", ["W1", "one", "grad", "lr"], ["W1"]),
+    Op("RmsProp", ["grad", "square", "moment", "lr"], ["grad", "square", "moment"], {"momentum": 0.5}),
+]
+
+
+@pytest.mark.parametrize("update", UPDATES, ids=lambda op: op.type)
+def test_parameters_that_another_net_trains(update: Op) -> None:
+    """Small ones are written by machine code, behind PyTorch's back."""
+    ws = workspace(grad=PARAMETERS["W1"], moment=PARAMETERS["W1"], square=np.abs(PARAMETERS["W1"]))
     ws.feed("lr", np.array([0.1], np.float32))
-    update = Op("MomentumSGDUpdate", ["grad", "moment", "lr", "W1"], ["grad", "moment", "W1"], {
-        "momentum": 0.5, "nesterov": nesterov,
-    })  # fmt: skip
-    test, train = warm(ws), ws.create_net(Net("train", [update]))
+    ws.feed("one", np.array([1], np.float32))
+    step = [] if "W1" in update.outputs else [Op("WeightedSum", ["W1", "one", "grad", "one"], ["W1"])]
+    test, train = warm(ws), ws.create_net(Net("train", [update, *step]))
     for _ in range(6):
         train.run()
         for _ in range(20):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 if TYPE_CHECKING:
     from freshpot.native.machine import Code
@@ -28,9 +29,11 @@ class Link:
     Args:
         code: takes the tensors, the numbers and, with ``failed``, the address of a mark.
         failed: raises what there is to say where the kernel has left its mark.
+        kept: of the tensors those that it changes and others may have made something of (parameters); they are noted
+            as changed, as PyTorch's operators note it.
     """
 
-    __slots__ = ("_alone", "_code", "_tensors", "failed", "mark", "table")
+    __slots__ = ("_alone", "_code", "_tensors", "failed", "kept", "mark", "table")
 
     def __init__(
         self,
@@ -38,10 +41,12 @@ class Link:
         tensors: Sequence[Tensor],
         numbers: Sequence[int] = (),
         failed: Callable[[], None] | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> None:
         from freshpot.native.build import HEADER  # which loads the compiler: not before it is needed
 
         self._code, self._tensors, self.failed = code, tensors, failed
+        self.kept = [tensor for tensor in kept if not tensor.is_inference()]
         self.mark = None if failed is None else ctypes.c_int64(0)
         marks = [] if self.mark is None else [ctypes.addressof(self.mark)]
         entries = [0] * HEADER + [t.data_ptr() for t in tensors] + [*numbers, *marks]
@@ -55,6 +60,8 @@ class Link:
 
     def __call__(self) -> None:
         self._alone(self.table)
+        if self.kept:
+            increment_version(self.kept)
         if self.mark is not None and self.mark.value:
             self.complain()
 
@@ -84,14 +91,22 @@ class Chain:
     def bind(self) -> Callable[[], None]:
         """The function that runs them."""
         alone, table, last = _FUNCTION(self._driver.address), self._table, self._links[-1]
-        mark = last.mark
+        mark, changed = last.mark, [tensor for link in self._links for tensor in link.kept]
 
-        def run(kept: Chain = self) -> None:
+        def run(alive: Chain = self) -> None:
             alone(table)
 
-        def run_and_look(kept: Chain = self) -> None:
+        def run_and_note(alive: Chain = self) -> None:
             alone(table)
+            increment_version(changed)
+
+        def run_and_look(alive: Chain = self) -> None:
+            alone(table)
+            if changed:
+                increment_version(changed)
             if mark is not None and mark.value:
                 last.complain()
 
-        return run if mark is None else run_and_look
+        if mark is not None:
+            return run_and_look
+        return run_and_note if changed else run

@@ -47,11 +47,12 @@ def _link(
     tensors: Sequence[Tensor],
     numbers: Sequence[int],
     failed: Callable[[], None] | None = None,
+    kept: Sequence[Tensor] = (),
 ) -> Call:
     from freshpot.native import small
     from freshpot.native.chain import Link
 
-    return call(Link(small.code(name), tensors, numbers, failed))
+    return call(Link(small.code(name), tensors, numbers, failed, kept))
 
 
 def fc(X: Tensor, W: Tensor, b: Tensor, Y: Tensor) -> list[Call] | None:
@@ -141,7 +142,9 @@ def mean_gradient(dY: Tensor, dX: Tensor) -> list[Call] | None:
 
 def weighted_step(X: Tensor, G: Tensor, w: Tensor, rate: Tensor) -> list[Call] | None:
     """X = w X + rate G."""
-    return [_link("weighted_step", [X, G, w, rate], [X.numel()])] if fits(X, G, w, rate) else None
+    if not fits(X, G, w, rate):
+        return None
+    return [_link("weighted_step", [X, G, w, rate], [X.numel()], kept=[X])]
 
 
 def step(name: str, arrays: Sequence[Tensor], numbers: Sequence[Tensor | float]) -> list[Call] | None:
@@ -149,4 +152,4 @@ def step(name: str, arrays: Sequence[Tensor], numbers: Sequence[Tensor | float])
     given = [n if isinstance(n, Tensor) else torch.tensor([n], dtype=torch.float32) for n in numbers]
     if not fits(*arrays, *given):
         return None
-    return [_link(name, [*arrays, *given], [arrays[0].numel()])]
+    return [_link(name, [*arrays, *given], [arrays[0].numel()], kept=arrays)]

@@ -60,10 +60,13 @@ def MakeArgument(key: str, value: Any) -> Any:
 
 
 def _set_list(argument: Any, values: list[Any]) -> None:
-    values = [v.item() if isinstance(v, (np.floating, np.integer, np.bool_)) else v for v in values]
-    if all(type(v) is float for v in values):
+    kinds = set(map(type, values))
+    if any(issubclass(kind, (np.floating, np.integer, np.bool_)) for kind in kinds):
+        values = [v.item() if isinstance(v, (np.floating, np.integer, np.bool_)) else v for v in values]
+        kinds = set(map(type, values))
+    if kinds <= {float}:
         argument.floats.extend(values)
-    elif all(type(v) in (int, bool) for v in values):
+    elif kinds <= {int, bool}:
         argument.ints.extend([int(v) for v in values])
     elif all(isinstance(v, (str, bytes)) for v in values):
         argument.strings.extend([_bytes(v) for v in values])
@@ -72,9 +75,9 @@ def _set_list(argument: Any, values: list[Any]) -> None:
     elif all(isinstance(v, Message) for v in values):
         argument.strings.extend([v.SerializeToString() for v in values])
     else:
-        kinds = ", ".join(sorted({type(v).__name__ for v in values}))
+        words = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(
-            f"argument '{argument.name}' cannot hold a list of {kinds}. "
+            f"argument '{argument.name}' cannot hold a list of {words}. "
             "All values must be int, all float, all text, or all messages."
         )
 

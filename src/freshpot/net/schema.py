@@ -115,7 +115,10 @@ class Arg:
     def _convert(self, value: Any, op: Op) -> Any:
         if isinstance(self.kind, list):
             if isinstance(value, list):
-                return [_as_kind(self.kind[0], v, self, op) for v in value]
+                kind = self.kind[0]
+                if kind is object or (kind is not Net and set(map(type, value)) <= {kind}):
+                    return list(value)  # weights may stand here, millions of numbers
+                return [_as_kind(kind, v, self, op) for v in value]
         elif not isinstance(value, list):
             return _as_kind(self.kind, value, self, op)
         raise _wrong_kind(self, value, op)

@@ -42,8 +42,9 @@ class _Given(Filler, abstract=True):
         super().setup()
         self.type_name = self.chosen_type()
         kind: Any = {"float32": float, "float64": float, "string": (str, bytes)}.get(self.type_name, int)
-        if not all(isinstance(v, kind) for v in self.values):
-            found = ", ".join(sorted({type(v).__name__ for v in self.values}))
+        kinds = set(map(type, self.values))
+        if not all(issubclass(found, kind) for found in kinds):
+            found = ", ".join(sorted(k.__name__ for k in kinds))
             self.refuse(
                 f"argument 'values' holds {found}, which does not suit {self.type_name}.", ArgumentError
             )

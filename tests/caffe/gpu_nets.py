@@ -69,6 +69,11 @@ def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+def near(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    """The same but for rounding: the CPU sums up in another order."""
+    return all(np.allclose(x, y, rtol=1e-4, atol=1e-6) for x, y in zip(a, b, strict=True))
+
+
 def device_of(net: caffe.Net) -> torch.device:
     """Where all of a net's blobs are."""
     inside: CaffeNet = net._net

@@ -11,8 +11,8 @@ import torch
 from gpu_nets import (
     CPU,
     device_of,
+    near,
     plain,
-    same,
     solver,
     traffic_of,
     weights,
@@ -42,7 +42,7 @@ def test_a_net_follows_the_mode_of_each_pass(place: Path, far: Traffic) -> None:
         made.step(2)
         assert device_of(made.net) == device
         assert np.array_equal(kept, made.net.params["ip1"][0].data)
-    assert same(weights(made.net), weights(steady.net))
+    assert near(weights(made.net), weights(steady.net))
 
 
 def test_an_update_of_its_own_follows_the_mode(place: Path, far: Traffic) -> None:

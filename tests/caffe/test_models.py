@@ -154,11 +154,9 @@ def test_caffe2_nets_are_those_listed(entry: dict[str, Any]) -> None:
 
 #: file -> layer types that no layer of BVLC Caffe has
 FORKED = {
-    "intel+caffe/models/intel_optimized_models/benchmark/rfcn/deploy.prototxt": {"PSROIPooling"},
-    "cwlacewe+netscope/presets/fasterRCNN_ZynqNet.prototxt": {"ROIPooling", "implicit"},
+    "cwlacewe+netscope/presets/fasterRCNN_ZynqNet.prototxt": {"implicit"},
     "eric612+MobileNet-YOLO/models/darknet/darknet19_deploy.prototxt": {"Reorg", "YoloDetectionOutput"},
-    "lltcggie+waifu2x-caffe/bin/models/upresnet10/noise0_scale2.0x_model.prototxt": {"CropCenter", "Axpy"},
-    "hszhao+PSPNet/evaluation/prototxt/pspnet101_cityscapes_713.prototxt": {"BN", "Interp"},
+    "lltcggie+waifu2x-caffe/bin/models/upresnet10/noise0_scale2.0x_model.prototxt": {"CropCenter"},
 }
 
 
@@ -211,7 +209,7 @@ def listed_outputs(expects: str) -> dict[str, tuple[list[int], float, list[float
 
 
 def runs(file: str) -> bool:
-    return "RFB-320" not in file and "upresnet" not in file  # layers of forks: Permute; Axpy, CropCenter
+    return "upresnet" not in file  # a layer of a fork: CropCenter
 
 
 WEIGHTS = [(*e["files"], e["expects"]) for e in INDEX if len(e["files"]) == 2 and e["kind"] == "caffe-model"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ from freshpot.data.transforms import ImageTransform
 from freshpot.errors import DataError, FormatError
 
 STORES = ["lmdb", "minidb"]
+
+
+@pytest.fixture(autouse=True)
+def budget_for_these_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.collect()  # nets of other tests may hold a part of it yet
+    monkeypatch.setattr(BUDGET, "_taken", 0)
 
 
 def records(count: int, sizes: Any = (800,)) -> list[Record]:

@@ -11,6 +11,7 @@ from several import in_processes, results, start
 
 import freshpot.paddle as paddle
 from freshpot.errors import ArgumentError
+from freshpot.paddle.distributed import _groups
 
 A = [[0.0, 1.0], [2.0, 3.0]]
 B = [[10.0, 11.0], [12.0, 13.0]]
@@ -90,6 +91,8 @@ REFUSED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("call", "words"), REFUSED)
 def test_refused(call: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_groups, "_world", None)
+    monkeypatch.setattr(_groups, "_groups", {})
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(ArgumentError, match=words):
         call()

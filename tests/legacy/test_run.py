@@ -162,7 +162,7 @@ def test_never_executed(name: str, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing.py"], "No such file or directory: 'nothing.py'"),
+        (["nothing.py"], "nothing.py: No such file or directory"),
         (["a.py", "--quick", "0"], "--quick must be at least 1, got 0."),
         (["a.py", "--to", "b.txt"], "--to writes .py or .ipynb, not 'b.txt'."),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 import freshpot.paddle as paddle
 from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
+from freshpot.paddle.distributed import _groups
 
 nn = paddle.nn
 
@@ -94,6 +95,8 @@ def test_the_scale(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     D = paddle.distributed
+    monkeypatch.setattr(_groups, "_world", None)
+    monkeypatch.setattr(_groups, "_groups", {})
     x, made, objects, ran = paddle.ones([2]), [], [], []
     D.all_reduce(x)
     D.all_gather(made, x)

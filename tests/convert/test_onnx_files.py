@@ -12,6 +12,7 @@ import torch
 from onnx_models import model, node, run_net
 from test_onnx import NETS, result, written
 
+import caffe
 import freshpot.torch as ft
 from freshpot.cli import main
 from freshpot.convert.from_onnx import read_onnx
@@ -262,3 +263,27 @@ def test_the_batch_of_a_written_model(tmp_path: Path, monkeypatch: Any) -> None:
             MESSAGES.ModelProto.FromString(Path("a.onnx").read_bytes()).graph.input[0].type.tensor_type.shape
         )
         assert [d.dim_value for d in shape.dim] == [size, 3]
+
+
+TRAINED = """
+layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "l" type: "Input" top: "label" input_param { shape { dim: 2 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4
+  weight_filler { type: "xavier" } } }
+layer { name: "side" type: "TanH" bottom: "fc" top: "side" }
+layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "accuracy" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
+"""
+
+
+def test_of_a_net_that_was_trained_what_is_compared_with_labels_is_written(tmp_path: Path) -> None:
+    path, weights, onnx = (tmp_path / name for name in ("train_test.prototxt", "w.caffemodel", "net.onnx"))
+    path.write_text(TRAINED)
+    net = caffe.Net(str(path), caffe.TEST)
+    net.save(str(weights))
+    assert main(["convert", str(path), str(weights), str(onnx)]) == 0
+    found = ft.module(str(onnx)).eval()(torch.from_numpy(X))
+    net.blobs["data"].data[...] = X
+    net.forward()
+    for value, blob in zip(found, ("fc", "side"), strict=True):
+        np.testing.assert_allclose(value.detach(), net.blobs[blob].data, rtol=1e-5, atol=1e-6)

@@ -132,7 +132,28 @@ def _read_caffe(path: Path, weights: Path | None) -> Source:
     import caffe
 
     files = [str(path)] if weights is None else [str(path), str(weights)]
-    return read(caffe.Net(*files, caffe.TEST), None, None, None)
+    net = caffe.Net(*files, caffe.TEST)
+    return read(net, None, None, _without_labels(net._net))
+
+
+def _without_labels(net: Any) -> list[str] | None:
+    """Outputs of a Caffe net for use: what losses and accuracies compare with labels; None if it has none of them."""
+    before_split = {
+        t.name: layer.bottoms[0].name for layer in net.layers if layer.type == "Split" for t in layer.tops
+    }
+    given = {top.name for layer in net.layers if not layer.bottoms for top in layer.tops}
+    found: dict[str, None] = {}
+    judged: set[str] = set()
+    for layer in net.layers:
+        if layer.kind.loss or layer.type == "Accuracy":
+            judged |= {top.name for top in layer.tops}
+            labels = layer.kind.not_forced if layer.kind.loss else (1,)
+            names = [bottom.name for k, bottom in enumerate(layer.bottoms) if k not in labels]
+            found |= dict.fromkeys(before_split.get(name, name) for name in names)
+    if not judged:
+        return None
+    outputs = [net.blob_names[i] for i in net.output_ids]
+    return [name for name in (*found, *outputs) if name not in judged | given]
 
 
 # ---- writing -----------------------------------------------------------------------------------------

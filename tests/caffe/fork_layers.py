@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 import caffe
+from freshpot.errors import FreshpotError
 
 Arrays = dict[str, np.ndarray]
 
@@ -72,3 +75,19 @@ def numeric(function, value: np.ndarray, step: float = 1e-6) -> np.ndarray:
         made[place] = (above - function(value)) / (2 * step)
         value[place] = old
     return made
+
+
+def check_refusal(
+    folder: Path,
+    kind: str,
+    param: str,
+    shapes: tuple[tuple[int, ...], ...],
+    error: type[FreshpotError],
+    words: str,
+    **more: Any,
+) -> None:
+    """A layer over zeros of these shapes is refused in these words, which name it."""
+    inputs = {f"b{i}": np.zeros(shape) for i, shape in enumerate(shapes)}
+    with pytest.raises(error, match=words) as caught:
+        run_layer(folder, f'type: "{kind}" {param}', inputs, **more)
+    assert f"layer 'l' ({kind})" in str(caught.value)

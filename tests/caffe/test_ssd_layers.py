@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fork_layers import numeric, run_layer
+from fork_layers import check_refusal, numeric, run_layer
 
 import caffe
 from freshpot.errors import ArgumentError, FreshpotError, KernelError, NotSupportedError, ShapeError
@@ -442,10 +442,7 @@ def test_refusals(
     error: type[FreshpotError],
     words: str,
 ) -> None:
-    inputs = {f"b{i}": np.zeros(shape) for i, shape in enumerate(shapes)}
-    with pytest.raises(error, match=words) as caught:
-        run_layer(tmp_path, f'type: "{kind}" {param}', inputs)
-    assert f"layer 'l' ({kind})" in str(caught.value)
+    check_refusal(tmp_path, kind, param, shapes, error, words)
 
 
 # ---- a small detector, whole -----------------------------------------------------------------------

@@ -5,7 +5,6 @@ Owned here: which processes there are. Who calls it: `train`.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,7 +44,7 @@ def solvers(flags: dict[str, Any], gpus: Sequence[int]) -> Iterator[Several | No
         raise ArgumentError(f"-gpu {','.join(map(str, gpus))}: name each GPU once.")
     before = _mode.solver_count, _mode.solver_rank, _mode.multiprocess, torch.get_num_threads()
     try:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if meeting.number("WORLD_SIZE", default=1) > 1:
             yield _joined(meeting.from_environment(_NAME, TIMEOUT_S), flags)
         elif len(gpus) > 1:
             words = ["train", *(f"--{name}={value}" for name, value in {**flags, **_QUIET}.items())]
@@ -62,7 +61,7 @@ def solvers(flags: dict[str, Any], gpus: Sequence[int]) -> Iterator[Several | No
 
 def place_on_machine() -> int:
     """Number of this process among those of this machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return meeting.number("LOCAL_RANK", default=0)
 
 
 def _joined(group: Group, flags: dict[str, Any]) -> Several:

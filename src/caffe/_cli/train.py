@@ -16,11 +16,9 @@ from caffe._cli.curves import Curves
 from caffe._cli.flags import CommandError
 from caffe._cli.progress import progress_bar
 from caffe._solver import nets
-from caffe._solver.several import Several
-from caffe._solver.solver import NONE, SNAPSHOT, STOP, Solver, make_solver
+from caffe._solver.several import NONE, REQUESTS, Several
+from caffe._solver.solver import Solver, make_solver
 from caffe.proto import caffe_pb2
-
-_EFFECTS = (STOP, SNAPSHOT, NONE)
 
 
 def run(flags: dict[str, Any], words: list[str]) -> int:
@@ -102,7 +100,7 @@ def _choose_device(numbers: list[int], param: Any) -> None:
 
 
 def _effect(word: str) -> str:
-    if word not in _EFFECTS:
+    if word not in REQUESTS:
         raise CommandError("caffe.cpp:162", f'Invalid signal effect "{word}" was specified')
     return word
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from caffe import _log
 from caffe._layers.losses import loss_args
-from caffe._layers.weights import constant
+from caffe._layers.weights import channel_weight, constant
 from caffe._net.layer import Lowering, layer
 from freshpot.errors import ArgumentError, NotSupportedError
 
@@ -31,10 +31,8 @@ def permute(low: Lowering) -> None:
 @layer("Normalize")
 def normalize(low: Lowering) -> None:
     p = low.param.norm_param
-    if len(low.shapes[0]) < 2:
-        low.refuse(f"bottom must have at least 2 axes (num, channels, …), got {low.shapes[0]}.")
-    shape = () if p.channel_shared else (low.shapes[0][1],)
-    scale = low.weight(shape, p.scale_filler if p.HasField("scale_filler") else constant(1.0))
+    filler = p.scale_filler if p.HasField("scale_filler") else constant(1.0)
+    scale = channel_weight(low, p.channel_shared, filler)
     low.op(
         "ScaledL2Norm", [low.kept_bottom(), scale], low.top, across_spatial=int(p.across_spatial), eps=p.eps
     )

@@ -91,13 +91,17 @@ def bias(low: Lowering) -> None:
     low.op("Bias", [low.bottom[0], addend], low.top, axis=low.axis(p.axis) if shape else 0)
 
 
+def channel_weight(low: Lowering, shared: bool, filler: Any) -> str:
+    """A parameter with a number for each channel of the bottom, or one for all."""
+    if len(low.shapes[0]) < 2:
+        low.refuse(f"bottom must have at least 2 axes (num, channels, …), got {low.shapes[0]}.")
+    return low.weight(() if shared else (low.shapes[0][1],), filler)
+
+
 @layer("PReLU")
 def prelu(low: Lowering) -> None:
     p = low.param.prelu_param
-    if len(low.shapes[0]) < 2:
-        low.refuse(f"bottom must have at least 2 axes (num, channels, …), got {low.shapes[0]}.")
-    shape = () if p.channel_shared else (low.shapes[0][1],)
-    slope = low.weight(shape, p.filler if p.HasField("filler") else constant(0.25))
+    slope = channel_weight(low, p.channel_shared, p.filler if p.HasField("filler") else constant(0.25))
     low.op("PRelu", [low.kept_bottom(), slope], low.top)
 
 

@@ -17,8 +17,8 @@ from freshpot.engine.kept import KeptBlob, disown, glance
 
 #: seconds that a solver waits for another one, which may be testing meanwhile; one that is lost is noticed at once
 TIMEOUT_S = 24 * 3600.0
-#: what a request may be, for numbers that are sent
-_REQUESTS = ("none", "stop", "snapshot")
+#: what a request may be; a number stands for it where it is sent
+REQUESTS = NONE, STOP, SNAPSHOT = "none", "stop", "snapshot"
 
 
 class Several:
@@ -64,9 +64,9 @@ class Several:
         """
         if not self._asks:
             return request
-        number = torch.tensor([_REQUESTS.index(request)])
+        number = torch.tensor([REQUESTS.index(request)])
         self._group.broadcast([number])
-        return _REQUESTS[int(number)]
+        return REQUESTS[int(number)]
 
     def finish(self) -> None:
         """Wait for the others at the end of training.

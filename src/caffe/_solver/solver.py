@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from caffe import _files, _log, _mode, _random, pycaffe
 from caffe._nccl import NCCL
 from caffe._solver import nets, rates, report, snapshots, whereabouts
-from caffe._solver.several import Several
+from caffe._solver.several import NONE, SNAPSHOT, STOP, Several
 from caffe._solver.update import SLOTS, Update
 from caffe._solver.whole import Losses, Whole
 from freshpot.errors import ArgumentError, near_matches
@@ -23,8 +23,6 @@ Callback = Callable[[], None]
 Watcher = Callable[[int, float, float], None]
 #: called after every test: iteration, number of the net, mean of each output
 TestWatcher = Callable[[int, int, dict[str, float]], None]
-#: what a request function may answer
-NONE, STOP, SNAPSHOT = "none", "stop", "snapshot"
 
 
 class NetVec(list):

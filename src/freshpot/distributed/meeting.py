@@ -66,12 +66,12 @@ def from_environment(name: str, timeout_s: float = 1800.0) -> Group:
         raise ArgumentError(
             f"{_SIZE} is set and {', '.join(missing)} not: start the processes with torchrun, which sets all."
         )
-    size, rank = _number(_SIZE), _number(_RANK) if _RANK in os.environ else 0
+    size, rank = number(_SIZE, default=1), number(_RANK, default=0)
     if size == 1:
         return Group(name, rank, size)
     # torchrun keeps a store of its own at that address
     serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    return by_address(os.environ[_ADDRESS], _number(_PORT), name, rank, size, serves, timeout_s)
+    return by_address(os.environ[_ADDRESS], number(_PORT, default=0), name, rank, size, serves, timeout_s)
 
 
 def by_address(
@@ -93,8 +93,21 @@ def by_address(
     return Group(name, rank, size, store, timeout_s)
 
 
-def _number(word: str) -> int:
-    try:
-        return int(os.environ[word])
-    except ValueError as error:
-        raise ArgumentError(f"{word} is '{os.environ[word]}'; it must be a whole number.") from error
+def number(*words: str, default: int, listed: bool = False) -> int:
+    """The number that the first of these variables that is set holds.
+
+    ``listed``: the first of a list of numbers; a variable that holds nothing does not count.
+
+    Raises:
+        ArgumentError: it is no whole number.
+    """
+    for word in words:
+        text = os.environ.get(word)
+        if listed and text is not None:
+            text = text.partition(",")[0] or None
+        if text is not None:
+            try:
+                return int(text)
+            except ValueError as error:
+                raise ArgumentError(f"{word} is '{text}'; it must be a whole number.") from error
+    return default

@@ -368,4 +368,5 @@ def _sum(X: Sequence[Tensor]) -> Tensor:
 def _numbers(blobs: Sequence[Blob], given: tuple[int, int]) -> tuple[int, int]:
     """Two numbers, of blobs where those are there."""
     found = [int(blob.value.reshape(-1)[0]) for blob in blobs]
-    return (*found, *given[len(found) :])[0], (*found, *given[len(found) :])[1]
+    first, second = *found, *given[len(found) :]
+    return first, second

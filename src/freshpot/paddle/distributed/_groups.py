@@ -101,17 +101,17 @@ class ParallelEnv:
     @property
     def rank(self) -> int:
         """This process's number."""
-        return _number("PADDLE_TRAINER_ID", "RANK", 0)
+        return meeting.number("PADDLE_TRAINER_ID", "RANK", default=0, listed=True)
 
     @property
     def world_size(self) -> int:
         """How many processes there are."""
-        return _number("PADDLE_TRAINERS_NUM", "WORLD_SIZE", 1)
+        return meeting.number("PADDLE_TRAINERS_NUM", "WORLD_SIZE", default=1, listed=True)
 
     @property
     def device_id(self) -> int:
         """Number of its GPU on this machine."""
-        return _number("PADDLE_LOCAL_DEVICE_IDS", "LOCAL_RANK", 0)
+        return meeting.number("PADDLE_LOCAL_DEVICE_IDS", "LOCAL_RANK", default=0, listed=True)
 
     @property
     def device_type(self) -> str:
@@ -136,17 +136,6 @@ class ParallelEnv:
     local_rank = rank
     nranks = world_size
     dev_id = device_id
-
-
-def _number(paddle: str, torchrun: str, default: int) -> int:
-    for word in (paddle, torchrun):
-        text = os.environ.get(word, "").partition(",")[0]
-        if text:
-            try:
-                return int(text)
-            except ValueError as error:
-                raise ArgumentError(f"{word} is '{text}'; it must be a whole number.") from error
-    return default
 
 
 def init_parallel_env() -> Group:

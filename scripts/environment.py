@@ -27,6 +27,7 @@ LOG = VENV / "freshpot-setup.log"
 
 QUIET_FOR = 30.0  # seconds after which a line says that the work goes on, where there is no terminal
 MOST_PROCESSES = 8  # that run tests, each of which takes 1 to 2 GB
+LAST_WORDS = 5.0  # seconds to wait for what pip has still to say once it was told to end
 SHOWN = 12  # of pip's last lines, when it fails
 
 #: (what pip prints, what is shown for it)
@@ -200,12 +201,16 @@ def install(extra: str) -> None:
         errors="replace",
         env=environment,
     ) as process:
+        came: queue.Queue[str | None] = queue.Queue()
+        reader = threading.Thread(target=read, args=(process, lines, came), daemon=True)
+        reader.start()
         try:
-            show(lines_of(process), lines)
+            show(lines_of(came))
         except BaseException:
             process.terminate()
             raise
         finally:
+            reader.join(LAST_WORDS)
             with contextlib.suppress(OSError):
                 LOG.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if process.returncode != 0:
@@ -225,17 +230,17 @@ def cause(lines: list[str]) -> str:
     return ""
 
 
-def lines_of(process: subprocess.Popen[str]) -> Iterator[str | None]:
-    """The lines that a program prints, as they come; None for each second without one."""
-    came: queue.Queue[str | None] = queue.Queue()
+def read(process: subprocess.Popen[str], kept: list[str], came: queue.Queue[str | None]) -> None:
+    """Keep the lines that a program prints, and hand them on as they come; None is the end."""
+    assert process.stdout is not None  # noqa: S101
+    for line in process.stdout:
+        kept.append(line.rstrip())
+        came.put(kept[-1])
+    came.put(None)
 
-    def read() -> None:
-        assert process.stdout is not None  # noqa: S101
-        for line in process.stdout:
-            came.put(line.rstrip())
-        came.put(None)
 
-    threading.Thread(target=read, daemon=True).start()
+def lines_of(came: queue.Queue[str | None]) -> Iterator[str | None]:
+    """The lines that come, until None comes; None for each second without one."""
     while True:
         try:
             line = came.get(timeout=1)
@@ -247,7 +252,7 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[str | None]:
         yield line
 
 
-def show(lines: Iterator[str | None], kept: list[str]) -> None:
+def show(lines: Iterator[str | None]) -> None:
     """Say what pip does: one line that changes on a terminal, elsewhere a line for what takes long."""
     terminal = sys.stderr.isatty()
     began = said = time.monotonic()
@@ -255,7 +260,6 @@ def show(lines: Iterator[str | None], kept: list[str]) -> None:
     told = ""
     for line in lines:
         if line is not None:
-            kept.append(line)
             stage = stage_of(line) or stage
         now = time.monotonic()
         if terminal:

@@ -47,6 +47,24 @@ def test_together(tmp_path: Path) -> None:
     assert not place.exists()
 
 
+LEAVING = """
+import atexit, json, sys
+
+atexit.register(lambda: print(json.dumps([group._store is None and not group._backends for group in groups])))  # last
+from freshpot.distributed import meeting
+
+rank, size, place = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+group = meeting.by_file(place, "all", rank, size, 60)
+groups = [group, group.part("two", [0, 1])]
+group.barrier()
+"""
+
+
+def test_a_group_is_left_before_python_ends(tmp_path: Path) -> None:
+    """Gloo's threads need Python to let go of a tensor, and end the process with an abort when it is not there."""
+    assert in_processes(LEAVING, 2, str(tmp_path / "place")) == [[True, True]] * 2
+
+
 def test_alone() -> None:
     group, x = Group("alone", 0, 1), torch.ones(2)
     group.all_reduce([x], 0.5)

@@ -9,6 +9,8 @@ call have one element type and lie on one device; they may lie in memory in any 
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -27,6 +29,16 @@ _REDUCTIONS = {
     "min": dist.ReduceOp.MIN,
     "product": dist.ReduceOp.PRODUCT,
 }
+
+#: groups that were not left
+_OPEN: weakref.WeakSet[Group] = weakref.WeakSet()
+
+
+@atexit.register
+def _leave_all() -> None:
+    """Leave every group while Python still stands: threads of Gloo's let go of tensors, for which they need it."""
+    for group in list(_OPEN):
+        group.close()
 
 
 class Group:
@@ -60,6 +72,7 @@ class Group:
         self._timeout = timedelta(seconds=timeout_s)
         self._backends: dict[str, Any] = {}
         if size > 1:
+            _OPEN.add(self)
             self._backend("cpu")
 
     def _backend(self, kind: str) -> Any:
@@ -206,6 +219,7 @@ class Group:
         """Leave the group; it cannot be used any more."""
         self._backends.clear()
         self._store = None
+        _OPEN.discard(self)
 
     # ---- what is asked for -----------------------------------------------------------------------
     def need_rank(self, rank: int, word: str) -> None:

@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from freshpot.data.cache import cache_folder
+
+if TYPE_CHECKING:
+    from far_device import Traffic
+    from far_graph import FarRecorder
 
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # One of several processes on the same cores: choices of kernels of its own, or another process changes them
@@ -45,6 +50,30 @@ def shared() -> Path:
     if SHARED is None:
         pytest.skip(WHY_SKIPPED)
     return SHARED
+
+
+@pytest.fixture
+def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
+    """A GPU made of CPU tensors; what goes there and back.
+
+    Small products are left to PyTorch on both sides, so that results may be compared bit by bit.
+    """
+    from far_device import far_device
+    from freshpot.ops import _memory
+
+    monkeypatch.setattr(_memory, "SMALL_PRODUCT", -1)
+    with far_device(monkeypatch) as traffic:
+        yield traffic
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch, traffic: Traffic) -> Iterator[FarRecorder]:
+    """What that GPU records and replays."""
+    from far_graph import far_graphs
+
+    with far_graphs(monkeypatch, traffic) as recorder:
+        yield recorder
+        assert recorder.lost == 0
 
 
 def _listing() -> set[str]:

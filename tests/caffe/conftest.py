@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,6 @@ import torch
 import caffe
 from caffe import _mode
 from far_device import Traffic, far_device
-from freshpot.ops import _memory
 
 
 @pytest.fixture(autouse=True)
@@ -50,23 +50,24 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    """GPU mode on a GPU made of CPU tensors; what goes there and back.
-
-    Small products are left to PyTorch on both sides, so that results may be compared bit by bit.
-    """
-    monkeypatch.setattr(_memory, "SMALL_PRODUCT", -1)
-    with far_device(monkeypatch) as traffic:
-        caffe.set_mode_gpu()
-        yield traffic
+def far(traffic: Traffic) -> Traffic:
+    """GPU mode on a GPU made of CPU tensors; what goes there and back."""
+    caffe.set_mode_gpu()
+    return traffic
 
 
 @pytest.fixture
-def place(shared, tmp_path, monkeypatch):
-    """An empty working folder with the small database."""
-    shutil.copytree(shared / "reference/caffe/files/mnist_200_lmdb", tmp_path / "mnist_200_lmdb")
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def place(shared: Path, folder: Path) -> Path:
+    """A working folder with the small database."""
+    shutil.copytree(shared / "reference/caffe/files/mnist_200_lmdb", folder / "mnist_200_lmdb")
+    return folder
 
 
 @pytest.fixture(scope="session")

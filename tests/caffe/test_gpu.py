@@ -25,12 +25,6 @@ from far_device import FAR, Traffic
 from freshpot.testing import caffe_layers, caffe_nets
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # ---- everything recorded from the original -----------------------------------------------------------
 @needs_shared
 @pytest.mark.parametrize("name", caffe_layers.layer_types(FOLDER) if SHARED else [])
@@ -51,11 +45,11 @@ def test_recorded_nets(far: Traffic) -> None:
 # ---- training --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
 @pytest.mark.parametrize("text", ["", "iter_size: 2 clip_gradients: 0.5 regularization_type: 'L1'"])
-def test_training_is_the_cpus(place: Path, far: Traffic, kind: str, text: str) -> None:
+def test_training_is_the_cpus(folder: Path, far: Traffic, kind: str, text: str) -> None:
     found = []
     for mode in (caffe.set_mode_cpu, caffe.set_mode_gpu):
         mode()
-        made = solver(place, text + ("rms_decay: 0.9" if kind == "RMSProp" else ""), kind)
+        made = solver(folder, text + ("rms_decay: 0.9" if kind == "RMSProp" else ""), kind)
         made.step(4)
         found.append((device_of(made.net), weights(made.net)))
     (before, cpu), (after, gpu) = found
@@ -65,9 +59,9 @@ def test_training_is_the_cpus(place: Path, far: Traffic, kind: str, text: str) -
 
 @pytest.mark.parametrize(("display", "reads"), [(0, 0), (1, 3 * 2), (2, 2 * 2)])
 def test_a_step_uploads_the_batch_and_reads_losses_that_are_displayed(
-    place: Path, far: Traffic, display: int, reads: int
+    folder: Path, far: Traffic, display: int, reads: int
 ) -> None:
-    made = solver(place, f"display: {display}")
+    made = solver(folder, f"display: {display}")
     made.step(2)
     far.reset()
     made.step(3)
@@ -75,13 +69,13 @@ def test_a_step_uploads_the_batch_and_reads_losses_that_are_displayed(
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
-def test_resuming_is_exact(place: Path, far: Traffic, kind: str) -> None:
-    whole = solver(place, kind=kind)
+def test_resuming_is_exact(folder: Path, far: Traffic, kind: str) -> None:
+    whole = solver(folder, kind=kind)
     whole.step(6)
-    first = solver(place, kind=kind)
+    first = solver(folder, kind=kind)
     first.step(3)
     first.snapshot()
-    second = solver(place, kind=kind)
+    second = solver(folder, kind=kind)
     second.restore("s_iter_3.solverstate")
     second.step(3)
     assert same(weights(second.net), weights(whole.net))
@@ -89,15 +83,15 @@ def test_resuming_is_exact(place: Path, far: Traffic, kind: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
-def test_a_snapshot_of_the_gpu_goes_on_on_the_cpu(place: Path, far: Traffic, form: str) -> None:
+def test_a_snapshot_of_the_gpu_goes_on_on_the_cpu(folder: Path, far: Traffic, form: str) -> None:
     text = f"snapshot_format: {form} snapshot_diff: true"
-    whole = solver(place, text)
+    whole = solver(folder, text)
     whole.step(5)
-    made = solver(place, text)
+    made = solver(folder, text)
     made.step(3)
     made.snapshot()
     caffe.set_mode_cpu()
-    other = solver(place, text)
+    other = solver(folder, text)
     other.restore("s_iter_3.solverstate" + (".h5" if form == "HDF5" else ""))
     assert same(weights(other.net), weights(made.net))
     other.step(2)
@@ -105,8 +99,8 @@ def test_a_snapshot_of_the_gpu_goes_on_on_the_cpu(place: Path, far: Traffic, for
     assert device_of(other.net) == CPU
 
 
-def test_test_nets_share_the_weights_of_the_device(place: Path, far: Traffic) -> None:
-    made = solver(place, every=2)
+def test_test_nets_share_the_weights_of_the_device(folder: Path, far: Traffic) -> None:
+    made = solver(folder, every=2)
     made.step(3)
     test = made.test_nets[0]
     assert same(weights(test), weights(made.net))
@@ -116,11 +110,11 @@ def test_test_nets_share_the_weights_of_the_device(place: Path, far: Traffic) ->
     assert device_of(test) == FAR
 
 
-def test_debug_info_says_the_same(place: Path, far: Traffic, capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_info_says_the_same(folder: Path, far: Traffic, capsys: pytest.CaptureFixture[str]) -> None:
     said = []
     for mode in (caffe.set_mode_cpu, caffe.set_mode_gpu):
         mode()
-        made = solver(place, "debug_info: true display: 1")
+        made = solver(folder, "debug_info: true display: 1")
         capsys.readouterr()
         made.step(2)
         said.append([line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()])
@@ -145,14 +139,14 @@ def test_recorded_nets_on_cuda(cuda: None) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_resuming_is_exact_on_cuda(place: Path, cuda: None) -> None:
+def test_resuming_is_exact_on_cuda(folder: Path, cuda: None) -> None:
     """The dropout's draws, which are the GPU's, go on where they were."""
-    whole = solver(place)
+    whole = solver(folder)
     whole.step(6)
-    first = solver(place)
+    first = solver(folder)
     first.step(3)
     first.snapshot()
-    second = solver(place)
+    second = solver(folder)
     second.restore("s_iter_3.solverstate")
     second.step(3)
     assert same(weights(second.net), weights(whole.net))

@@ -24,18 +24,12 @@ from caffe._cli import main
 from far_device import FAR, Traffic
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # ---- the mode --------------------------------------------------------------------------------------
-def test_a_net_follows_the_mode_of_each_pass(place: Path, far: Traffic) -> None:
+def test_a_net_follows_the_mode_of_each_pass(folder: Path, far: Traffic) -> None:
     caffe.set_mode_cpu()
-    steady, made = solver(place), None
+    steady, made = solver(folder), None
     steady.step(6)
-    made = solver(place)
+    made = solver(folder)
     kept = made.net.params["ip1"][0].data
     for mode, device in ((caffe.set_mode_gpu, FAR), (caffe.set_mode_cpu, CPU), (caffe.set_mode_gpu, FAR)):
         mode()
@@ -45,8 +39,8 @@ def test_a_net_follows_the_mode_of_each_pass(place: Path, far: Traffic) -> None:
     assert near(weights(made.net), weights(steady.net))
 
 
-def test_an_update_of_its_own_follows_the_mode(place: Path, far: Traffic) -> None:
-    made = solver(place)
+def test_an_update_of_its_own_follows_the_mode(folder: Path, far: Traffic) -> None:
+    made = solver(folder)
     made.net.params["ip1"][1].diff[...] = 1
     before = made.net.params["ip1"][1].data.copy()
     made.apply_update()
@@ -86,11 +80,11 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_the_command_trains_tests_and_times_on_the_gpu(
-    place: Path, far: Traffic, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, far: Traffic, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_log, "level", _log.INFO)
     caffe.set_mode_cpu()
-    solver(place)
+    solver(folder)
     lines = said(capsys, "train", "-solver", "solver.prototxt", "-gpu", "0")
     assert "Using GPUs 0" in lines
     assert traffic_of(far)[0] > 20
@@ -109,7 +103,7 @@ def test_the_command_trains_tests_and_times_on_the_gpu(
     "action", ["train -solver solver.prototxt", "time -model net.prototxt -iterations 1"]
 )
 def test_the_command_without_a_gpu(
-    place: Path,
+    folder: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     action: str,
@@ -120,7 +114,7 @@ def test_the_command_without_a_gpu(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.delenv("FRESHPOT_STRICT_DEVICE", raising=False)
     caffe.set_mode_cpu()
-    solver(place)
+    solver(folder)
     words = [*action.split(), "-gpu", gpu]
     assert main(words) == 0
     monkeypatch.setenv("FRESHPOT_STRICT_DEVICE", "1")

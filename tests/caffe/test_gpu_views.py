@@ -26,12 +26,6 @@ import caffe
 from far_device import FAR, Traffic
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_views_as_programs_use_them(far: Traffic) -> None:
     net = plain()
     for k in range(3):
@@ -69,8 +63,8 @@ def test_views_that_are_kept(far: Traffic) -> None:
     assert w.tolist() == [[1] * 3, [2] * 3]
 
 
-def test_kept_views_of_weights_follow_the_solver(place: Path, far: Traffic) -> None:
-    made = solver(place)
+def test_kept_views_of_weights_follow_the_solver(folder: Path, far: Traffic) -> None:
+    made = solver(folder)
     kept = made.net.params["ip1"][0].data
     for _ in range(2):
         made.step(2)
@@ -81,8 +75,8 @@ def test_kept_views_of_weights_follow_the_solver(place: Path, far: Traffic) -> N
     assert np.abs(kept[0] - 3).max() < 1  # it went on from what was written
 
 
-def test_a_kept_view_costs_one_copy_a_call(place: Path, far: Traffic) -> None:
-    made = solver(place)
+def test_a_kept_view_costs_one_copy_a_call(folder: Path, far: Traffic) -> None:
+    made = solver(folder)
     made.step(1)
     kept = made.net.blobs["y"].data
     far.reset()
@@ -91,8 +85,8 @@ def test_a_kept_view_costs_one_copy_a_call(place: Path, far: Traffic) -> None:
     assert np.array_equal(kept, made.net.blobs["y"].data)
 
 
-def test_solver_callbacks_see_and_write_kept_views(place: Path, far: Traffic) -> None:
-    made = solver(place)
+def test_solver_callbacks_see_and_write_kept_views(folder: Path, far: Traffic) -> None:
+    made = solver(folder)
     losses = made.net.blobs["loss"].data
     bias, diff = made.net.params["ip2"][1].data, made.net.params["ip2"][1].diff
     seen: list[float] = []
@@ -141,7 +135,7 @@ def test_an_input_without_a_shape(far: Traffic) -> None:
     assert device_of(net) == FAR
 
 
-def test_files_take_what_was_written_and_views_show_what_was_read(place: Path, far: Traffic) -> None:
+def test_files_take_what_was_written_and_views_show_what_was_read(folder: Path, far: Traffic) -> None:
     net = plain()
     net.forward()
     kept = net.params["ip"][0].data
@@ -289,8 +283,8 @@ def test_kept_views_in_python_layers_and_callbacks(
     assert (out == 160).all()
 
 
-def test_solver_callbacks_change_gradients(place: Path, far: Traffic) -> None:
-    made = solver(place)
+def test_solver_callbacks_change_gradients(folder: Path, far: Traffic) -> None:
+    made = solver(folder)
     before = weights(made.net)
 
     def stop_learning() -> None:

@@ -6,7 +6,7 @@ On the GPU made of CPU tensors and its recordings (`far_graph`), and on a real o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,10 @@ import torch
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import brew, core, model_helper, optimizer, workspace
-from far_device import Traffic, far_device
-from far_graph import FarRecorder, far_graphs
-from freshpot.ops import _memory
+from far_device import Traffic
+from far_graph import FarRecorder
 
 GPU = core.DeviceOption(caffe2_pb2.CUDA, 0)
-
-
-@pytest.fixture
-def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    monkeypatch.setattr(_memory, "SMALL_PRODUCT", -1)
-    with far_device(monkeypatch) as traffic:
-        yield traffic
-
-
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch, traffic: Traffic) -> Iterator[FarRecorder]:
-    with far_graphs(monkeypatch, traffic) as recorder:
-        yield recorder
-        assert recorder.lost == 0
 
 
 Build = Callable[[Any], Any]

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from far_device import FAR, FarPort, Traffic, far_device
+from far_device import FAR, FarPort, Traffic
 from freshpot.data import pinned
 from freshpot.data.pinned import Pinned, Pinner, copy_to, on_device, to_device
 from freshpot.data.prefetch import Prefetcher
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    with far_device(monkeypatch) as traffic:
-        yield traffic
 
 
 @pytest.fixture

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
 
-from far_device import Traffic, far_device
-from far_graph import FarRecorder, far_graphs
 from freshpot.engine import graph
 from freshpot.net import registry
 from freshpot.net.schema import FLOAT, Port
-from freshpot.ops import _memory
 from freshpot.ops._operator import Operator
-
-
-@pytest.fixture
-def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    monkeypatch.setattr(_memory, "SMALL_PRODUCT", -1)
-    with far_device(monkeypatch) as traffic:
-        yield traffic
-
-
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch, traffic: Traffic) -> Iterator[FarRecorder]:
-    with far_graphs(monkeypatch, traffic) as recorder:
-        yield recorder
-        assert recorder.lost == 0
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from far_device import FAR, FarTensor, Traffic, far_device
+from far_device import FAR, FarTensor, Traffic
 from freshpot.engine import Plan, Workspace
 from freshpot.engine.blob import Blob, Deferred, PinnedBlob
 from freshpot.engine.mirror import MirroredBlob, move, settle
@@ -17,12 +16,6 @@ from freshpot.net import Net, Op
 from freshpot.net.op import CUDA, Device
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    with far_device(monkeypatch) as traffic:
-        yield traffic
 
 
 def far_blob(*values: float) -> Blob:

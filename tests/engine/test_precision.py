@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import conv2d
 
-from far_device import FAR, Traffic, far_device
-from far_graph import FarRecorder, far_graphs
+from far_device import FAR, Traffic
+from far_graph import FarRecorder
 from freshpot.engine import Plan, Workspace, precision
 from freshpot.errors import ArgumentError
 from freshpot.net import Net, Op
 from freshpot.net.op import CUDA, Device
 
 GPU = Device(CUDA, 0)
-
-
-@pytest.fixture
-def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    with far_device(monkeypatch) as traffic:
-        yield traffic
-
-
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch, traffic: Traffic) -> Iterator[FarRecorder]:
-    with far_graphs(monkeypatch, traffic) as recorder:
-        yield recorder
-        assert recorder.lost == 0
 
 
 @pytest.mark.parametrize(

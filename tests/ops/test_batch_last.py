@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from in_plan import check_runs_in_memory
 
 from freshpot.engine import Workspace
 from freshpot.native.machine import lanes
@@ -27,6 +28,7 @@ NETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "grouped": ({"kernel": 3, "group": 2}, {"kernel": 2, "stride": 2}),
     "dilated": ({"kernel": 3, "dilation": 2}, {"kernel": 2, "stride": 2}),
 }
+NAMES = ("y", "p", "f", "dp", "dy", "dw", "db", "dx")
 
 
 def ops(conv: dict[str, Any], pool: dict[str, Any], caffe: bool) -> list[Op]:
@@ -92,7 +94,7 @@ def test_both_ways_agree(case: Any, caffe: bool, images: int, monkeypatch: pytes
     found, wanted = (run(net, group, monkeypatch, native, images) for native in (True, False))
     plain = group == 1 and "dilation" not in case[0]
     assert is_batch_last(found.get("y")) == plain
-    for name in ("y", "p", "f", "dp", "dy", "dw", "db", "dx"):
+    for name in NAMES:
         a, b = found.get(name), wanted.get(name)
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
 
@@ -104,17 +106,9 @@ def test_both_ways_agree(case: Any, caffe: bool, images: int, monkeypatch: pytes
 def test_runs_in_memory_of_the_plan_give_the_same(
     case: Any, caffe: bool, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After some runs the plan makes bound calls: with new data they compute what a first run computes."""
-    net, names = ops(*case, caffe), ("y", "p", "f", "dp", "dy", "dw", "db", "dx")
+    net = ops(*case, caffe)
     ws = run(net, case[0].get("group", 1), monkeypatch, True, images)
-    plan = ws.create_net(Net("often", net))
-    plan.run(6)
-    ws.feed("x", torch.randn(ws.get("x").shape))
-    plan.run(2)
-    found = {name: ws.get(name).clone() for name in names}
-    ws.run_once(Net("once", net))
-    for name in names:
-        assert torch.equal(found[name], ws.get(name)), name
+    check_runs_in_memory(ws, net, NAMES)
 
 
 #: outputs of a fully connected layer: more and less than a vector's, and none that a block divides

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from in_plan import check_runs_in_memory
 
 from freshpot.engine import Workspace
 from freshpot.engine.kept import glance
@@ -104,17 +105,9 @@ def test_all_ways_agree(
 def test_runs_in_memory_of_the_plan_give_the_same(
     case: Any, caffe: bool, ways: Any, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After some runs the plan makes bound calls: with new data they compute what a first run computes."""
     net = ops(*case, caffe)
     ws = run(net, images, monkeypatch, ways)
-    plan = ws.create_net(Net("often", net))
-    plan.run(6)
-    ws.feed("x", torch.randn(ws.get("x").shape))
-    plan.run(2)
-    found = {name: ws.get(name).clone() for name in NAMES}
-    ws.run_once(Net("once", net))
-    for name in NAMES:
-        assert torch.equal(found[name], ws.get(name)), name
+    check_runs_in_memory(ws, net, NAMES)
 
 
 @needs_native

@@ -366,6 +366,24 @@ def test_roi_pooling(tmp_path: Path, axes: int) -> None:
     close(ran.diffs["x"], diff, rtol=1e-5, atol=1e-6)
 
 
+def test_roi_pooling_of_equal_pixels_of_nan_and_of_bins_on_an_edge_in_float32(tmp_path: Path) -> None:
+    """The first of equal pixels, as rows are read, gets the gradient; NaN is no maximum; edges are float32's."""
+    x = np.ones((1, 2, 40, 40), np.float32)
+    x[0, 1] = np.nan
+    text = 'type: "ROIPooling" roi_pooling_param { pooled_h: 46 pooled_w: 1 spatial_scale: 1 }'
+    rois = np.array([[0, 0, 0, 19, 13]], np.float32)
+    ran = run_layer(tmp_path, text, {"x": x, "rois": rois}, seeds={"y": np.ones((1, 2, 46, 1), np.float32)})
+    step = np.float32(14) / np.float32(46)
+    first = [int(np.floor(np.float32(i) * step)) for i in range(46)]
+    assert first != [int(i * (14 / 46)) for i in range(46)]
+    want = np.zeros_like(x)
+    for row in first:
+        want[0, 0, row, 0] += 1
+    close(ran.top()[0, 0], np.ones((46, 1)))
+    close(ran.top()[0, 1], np.full((46, 1), np.finfo(np.float32).min))
+    close(ran.diffs["x"], want)
+
+
 def test_psroi_pooling(tmp_path: Path) -> None:
     x, scale, dim, group = normal(2, 18, 8, 10), 0.5, 2, 3
     numbers = f"spatial_scale: {scale} output_dim: {dim} group_size: {group}"

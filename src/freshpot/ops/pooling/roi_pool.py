@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -12,6 +13,12 @@ from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.grads import same_name_rule
 from freshpot.net.schema import FLOAT, INT, Arg, Port
 from freshpot.ops._operator import Operator
+
+#: a number that is not greater than this, or no number, is no maximum
+_LEAST = torch.finfo(torch.float32).min
+
+#: so many bins are read at a time, that what is between stays near the processor
+_AT_ONCE = 256
 
 _ARGS = (
     Arg("spatial_scale", float, 1.0, "pixels of X for a unit of the regions"),
@@ -25,7 +32,8 @@ class RoIPool(Operator):
     """Y[r, c, i, j] = largest pixel of X in bin (i, j) of region r, whose corners are rounded to pixels.
 
     Shapes:   X: (N, C, H, W), rois: (R, 5) of image number, x1, y1, x2, y2 -> Y: (R, C, pooled_h, pooled_w),
-              argmaxes (int32): as Y, row * W + column of the maximum, -1 for an empty bin
+              argmaxes (int32): as Y, row * W + column of the maximum, -1 for a bin that is empty
+              or holds no number (there Y is 0, and the lowest float32)
     Raises:   ShapeError if they do not fit; ArgumentError for bins or a scale not greater than 0;
               ArityError unless there are 2 outputs (1 if is_test).
     Source:   caffe2/operators/roi_pool_op.cc; Girshick, 2015
@@ -56,30 +64,91 @@ class RoIPool(Operator):
         return Y, Y.to(torch.int32)
 
     def kernel(self, X: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        W = X.shape[3]
-        Y = X.new_zeros(rois.shape[0], X.shape[1], self.pooled_h, self.pooled_w)
-        where = torch.full_like(Y, -1, dtype=torch.int32)
-        for r, row in enumerate(rois.tolist()):
-            image = int(row[0])
-            if not 0 <= image < X.shape[0]:
-                self.refuse(f"a region names image {image}, but X has {X.shape[0]}.")
-            for i, top, bottom in self._bins(row[2], row[4], self.pooled_h, X.shape[2]):
-                for j, left, right in self._bins(row[1], row[3], self.pooled_w, W):
-                    largest, index = X[image, :, top:bottom, left:right].flatten(1).max(1)
-                    Y[r, :, i, j] = largest
-                    width = right - left
-                    where[r, :, i, j] = (index // width + top) * W + index % width + left
+        N, C, H, W = X.shape
+        images = rois[:, 0].long()
+        if len(images) and not 0 <= int(images.min()) <= int(images.max()) < N:
+            strange = images[(images < 0) | (images >= N)]
+            self.refuse(f"a region names image {int(strange[0])}, but X has {N}.")
+        top, bottom = self._bins(rois[:, 2], rois[:, 4], self.pooled_h, H)
+        left, right = self._bins(rois[:, 1], rois[:, 3], self.pooled_w, W)
+        shape = (len(rois), self.pooled_h, self.pooled_w)
+        image, top, bottom, left, right = (
+            edge.expand(shape).flatten()
+            for edge in (
+                images[:, None, None],
+                top[:, :, None],
+                bottom[:, :, None],
+                left[:, None],
+                right[:, None],
+            )
+        )
+        Y = X.new_zeros(len(image), C)
+        where = torch.full((len(image), C), -1, dtype=torch.int32, device=X.device)
+        tall, wide = _power(bottom - top), _power(right - left)
+        filled = ((bottom > top) & (right > left)).nonzero()[:, 0]
+        for a, b, windows in _windows(_keys(X), tall[filled], wide[filled]):
+            for bins in filled[(tall[filled] == a) & (wide[filled] == b)].split(_AT_ONCE):
+                first, row = image[bins] * H * W, (top[bins], bottom[bins] - (1 << a))
+                column = (left[bins], right[bins] - (1 << b))
+                corners = (first + row[i] * W + column[j] for i in (0, 1) for j in (0, 1))
+                keys = functools.reduce(torch.maximum, (windows[corner] for corner in corners))
+                Y[bins] = values = _ordered((keys >> 32).int()).view(torch.float32)
+                where[bins] = (H * W - (keys & 0xFFFFFFFF)).int().masked_fill_(values == _LEAST, -1)
+        Y, where = (t.view(*shape, C).permute(0, 3, 1, 2).contiguous() for t in (Y, where))
         return Y, where
 
-    def _bins(self, first: float, last: float, bins: int, size: int) -> Iterator[tuple[int, int, int]]:
-        """Number, start and end of the bins along a direction that are not empty."""
-        start, end = (_round(edge * self.spatial_scale) for edge in (first, last))
-        step = max(end - start + 1, 1) / bins
-        for k in range(bins):
-            low = min(max(math.floor(k * step) + start, 0), size)
-            high = min(max(math.ceil((k + 1) * step) + start, 0), size)
-            if high > low:
-                yield k, low, high
+    def _bins(self, first: Tensor, last: Tensor, bins: int, size: int) -> tuple[Tensor, Tensor]:
+        """Start and end of the bins along a direction, (R, bins), in the precision of the regions."""
+        start, end = (_rounded(edge * self.spatial_scale) for edge in (first, last))
+        step = (end - start + 1).clamp(min=1)[:, None] / bins
+        k = torch.arange(bins, device=first.device, dtype=first.dtype)
+        low = ((k * step).floor() + start[:, None]).long().clamp(0, size)
+        high = (((k + 1) * step).ceil() + start[:, None]).long().clamp(0, size)
+        return low, high
+
+
+def _keys(X: Tensor) -> Tensor:
+    """(N, H, W, C) whole numbers in the order of X's: those of equal pixels fall from place to place in the image."""
+    H, W = X.shape[2:]
+    numbers = X.nan_to_num(_LEAST, math.inf, _LEAST).permute(0, 2, 3, 1).contiguous() + 0.0  # no -0
+    backwards = torch.arange(H * W, 0, -1, device=X.device).view(1, H, W, 1)
+    return (_ordered(numbers.view(torch.int32)).long() << 32) | backwards
+
+
+def _windows(keys: Tensor, tall: Tensor, wide: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+    """For each pair (a, b) of powers of 2 that is asked for: the maxima of all windows of 2^a x 2^b pixels.
+
+    A bin is covered by four such windows that begin and end where it does. Maxima are (N * H * W, C), by the window's
+    first pixel; those of windows that leave the image mean nothing.
+    """
+    pairs = set(zip(tall.tolist(), wide.tolist(), strict=True))
+    for a in range(max((a for a, _ in pairs), default=-1) + 1):
+        keys = _widened(keys, 1, 1 << (a - 1)) if a else keys
+        row = keys
+        for b in range(max((b for high, b in pairs if high == a), default=-1) + 1):
+            row = _widened(row, 2, 1 << (b - 1)) if b else row
+            if (a, b) in pairs:
+                yield a, b, row.reshape(-1, keys.shape[3])
+
+
+def _widened(windows: Tensor, axis: int, by: int) -> Tensor:
+    """Windows twice as long along an axis: the larger of each and its neighbour."""
+    made = windows.clone()
+    size = windows.shape[axis] - by
+    torch.maximum(
+        windows.narrow(axis, 0, size), windows.narrow(axis, by, size), out=made.narrow(axis, 0, size)
+    )
+    return made
+
+
+def _ordered(bits: Tensor) -> Tensor:
+    """Bits of float32 as int32 in the order of the numbers, and back."""
+    return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+
+
+def _power(length: Tensor) -> Tensor:
+    """The greatest a with 2^a <= length (for length > 0)."""
+    return torch.frexp(length.double())[1].long() - 1
 
 
 class RoIPoolGradient(Operator):
@@ -113,6 +182,6 @@ class RoIPoolGradient(Operator):
         return dX
 
 
-def _round(value: float) -> int:
+def _rounded(edges: Tensor) -> Tensor:
     """To the nearest whole number, halves away from zero."""
-    return math.floor(value + 0.5) if value >= 0 else math.ceil(value - 0.5)
+    return torch.sign(edges) * (edges.abs() + 0.5).floor()

@@ -8,6 +8,7 @@ on request.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from caffe import _mode
 from caffe._net.blob import NetBlob
 from caffe._net.layer import Layer as NetLayer
 from freshpot.engine import device
+from freshpot.errors import near_matches, noted
 
 
 def __getattr__(name: str) -> Any:
@@ -30,6 +32,18 @@ class instance:
     """The base that the original's compiled classes had; programs see it among a class's bases."""
 
 
+def _refuse(name: str) -> Callable[[Any, Any], None]:
+    """What assigning to a blob's view does: as in the original it cannot be, and here it says what can."""
+
+    def refuse(blob: Any, value: Any) -> None:
+        raise AttributeError(
+            f"can't set attribute '{name}': it is a view of the net's memory. Write into it: "
+            f"net.blobs['x'].{name}[...] = values; for another shape call reshape first."
+        )
+
+    return refuse
+
+
 class Blob:
     """A blob of a net: ``data`` and ``diff`` are live float32 views of one shape."""
 
@@ -38,8 +52,8 @@ class Blob:
     def __init__(self, blob: NetBlob) -> None:
         self._blob = blob
 
-    data = property(lambda self: self._blob.data, doc="The values: a live numpy view.")
-    diff = property(lambda self: self._blob.diff, doc="The gradients: a live numpy view.")
+    data = property(lambda self: self._blob.data, _refuse("data"), doc="The values: a live numpy view.")
+    diff = property(lambda self: self._blob.diff, _refuse("diff"), doc="The gradients: a live numpy view.")
     shape = property(lambda self: IntVec(self._blob.dims), doc="Sizes of the axes.")
     count = property(lambda self: self._blob.count, doc="Number of elements.")
     num = property(lambda self: self._blob.num, doc="Size of axis 0 (1 if there is none).")
@@ -57,6 +71,38 @@ class Blob:
         if kwargs:
             raise RuntimeError("Blob.reshape takes no kwargs")
         self._blob.reshape(*shape)
+
+
+class _Named(OrderedDict[str, Any]):
+    """What the original gives as an OrderedDict, and prints so; a name that is not there gets near ones said."""
+
+    what = "blob"
+
+    def __missing__(self, name: str) -> Any:
+        there = near_matches(name, self) or (f" There are {', '.join(self)}." if len(self) <= 20 else "")
+        raise noted(
+            KeyError(name), f"the net has no {self.what} '{name}'.{there}"
+        )  # the original's, and a note
+
+
+class BlobDict(_Named):
+    """Blobs by name."""
+
+
+class LayerDict(_Named):
+    """Layers by name."""
+
+    what = "layer"
+
+
+class ParamDict(_Named):
+    """Parameters by layer name."""
+
+    what = "layer with parameters called"
+
+
+for _kind in (BlobDict, LayerDict, ParamDict):
+    _kind.__name__ = "OrderedDict"  # what pycaffe prints
 
 
 class IntVec(list):

@@ -23,7 +23,8 @@ from freshpot.errors import ArityError, FormatError, NetError, ShapeError
 from freshpot.formats import caffemodel
 from freshpot.formats.caffe_text import read_net_text, strange_fields
 from freshpot.formats.caffe_upgrade import upgrade_net
-from freshpot.formats.prototxt import TextMessage, parse_prototxt
+from freshpot.formats.nearby import looked_in
+from freshpot.formats.prototxt import TextMessage, Token, parse_prototxt
 
 #: where the original prints what upgrading says: how a message begins, or what it contains -> line
 _UPGRADE_LINES = (
@@ -74,13 +75,27 @@ def _text(path: str | os.PathLike[str]) -> str:
     _refuse_pointer(data, path)
     if b"\0" in data:
         raise FormatError(
-            "not a text file (is it a binary model?)", path=path, where=f"offset {data.index(0)}"
+            "not a text file (is it a binary model? The net comes first: Net(prototxt, caffemodel, phase))",
+            path=path,
+            where=f"offset {data.index(0)}",
         )
     return data.decode("utf-8", "surrogateescape")
 
 
+def not_there(path: str) -> NetError:
+    """The error for a file that cannot be opened; it begins with the original's words."""
+    what = "that is a folder." if os.path.isdir(path) else f"there is no such file{looked_in(path)}"
+    return NetError(f"Could not open file {path}: {what}")
+
+
 def _refuse_pointer(data: bytes, path: str | os.PathLike[str]) -> None:
-    """What a clone without Git LFS has in place of large files is said to be that."""
+    """What stands in a file's place is said to be that: a clone's without Git LFS, a failed download's."""
+    if data.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        raise FormatError(
+            "is a web page (HTML), not the file itself. Fetch it again, by the address of the file, not of a page "
+            "about it (on GitHub: 'Raw').",
+            path=path,
+        )
     if data.startswith(b"version https://git-lfs.github.com/"):
         raise FormatError(
             "is a pointer of Git LFS, not the file itself. Fetch it: git lfs pull, in its repository.",
@@ -113,10 +128,25 @@ def _make(
 ) -> CaffeNet:
     """A net that runs. Fields that the schema does not know are refused by the net, hints are logged."""
     param = made.message
+    _refuse_solver(made)
     param.state.phase = phase
     param.state.level = level
     param.state.stage.extend(stages or [])
     return CaffeNet(param, path, layer_lines(made), strange_fields(made))
+
+
+def _refuse_solver(made: TextMessage) -> None:
+    """A solver file where a net is wanted is said to be that, in one sentence."""
+    fields = {field.name: field for field in made.unknown.get((), ())}
+    if made.message.layer or not {"base_lr", "max_iter", "lr_policy"} & set(fields):
+        return
+    net = fields.get("net") or fields.get("train_net")
+    token = net.values[0] if net is not None else None
+    name = f"; its net is the file {token.text}" if isinstance(token, Token) else ""
+    raise FormatError(
+        f"is a solver, not a net: caffe.get_solver (or `caffe train --solver`) takes it{name}.",
+        path=made.path,
+    )
 
 
 def layer_lines(made: TextMessage) -> list[int | None]:
@@ -163,7 +193,7 @@ def copy_weights(
     if not os.path.isfile(path):
         if absent is not None:
             return absent(net, path)
-        raise NetError(f"Could not open file {path}")
+        raise not_there(path)
     with open(path, "rb") as file:
         _refuse_pointer(file.read(100), path)
     if caffemodel.is_hdf5(path) if hdf5 is None else hdf5:
@@ -194,7 +224,7 @@ def copy_from_message(
                 report.copied.append(f"{source.name}[{k}]")
             else:
                 _mismatch(net, i, k, caffemodel.blob_shape(blob), path, skip_mismatched, report)
-    return _finish(net, report)
+    return _finish(net, report, path)
 
 
 def _copy_hdf5(net: CaffeNet, path: str, skip_mismatched: bool) -> CopyReport:
@@ -217,7 +247,7 @@ def _copy_hdf5(net: CaffeNet, path: str, skip_mismatched: bool) -> CopyReport:
                 report.copied.append(target.name)
             else:
                 _mismatch(net, i, k, values.shape, path, skip_mismatched, report)
-    return _finish(net, report)
+    return _finish(net, report, path)
 
 
 def _put(net: CaffeNet, target: NetBlob, values: np.ndarray) -> None:
@@ -225,10 +255,21 @@ def _put(net: CaffeNet, target: NetBlob, values: np.ndarray) -> None:
     net.site.settle((target.data_cell,))
 
 
-def _finish(net: CaffeNet, report: CopyReport) -> CopyReport:
+def _finish(net: CaffeNet, report: CopyReport, path: str | None) -> CopyReport:
     seen = {*report.copied, *report.mismatched}
     report.untouched = [blob.name for layer in net.layers for blob in layer.blobs if blob.name not in seen]
     _log.info("net.cpp:770", f"Copied weights:\n{report}")
+    if not (report.copied or report.mismatched) and report.untouched:
+        held = ", ".join(list(dict.fromkeys(name.rpartition("[")[0] for name in report.ignored))[:5])
+        why = (
+            f"the net '{net.name}' has no layer named as its layers are ({held} …)"
+            if held
+            else "it holds no weights"
+        )
+        _log.warning(
+            "net.cpp:770",
+            f"{path or 'the source'}: nothing was copied: {why}. All weights are as they were. Is it the right model?",
+        )
     return report
 
 

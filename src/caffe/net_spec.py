@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from caffe.proto import caffe_pb2
-from freshpot.errors import near_matches
+from freshpot.errors import near_matches, noted
 
 Names = dict[Any, str]
 LayersMade = OrderedDict["Function", Any]
@@ -88,11 +88,9 @@ def _checked(field: Any, value: Any) -> Any:
 
 
 def _no_field(name: str, descriptor: Any) -> AttributeError:
-    error = AttributeError(name)  # these words only, as programs know them; the rest is a note
-    if hasattr(error, "add_note"):  # Python >= 3.11
-        known = [field.name for field in descriptor.fields]
-        error.add_note(f"{descriptor.name} has no field '{name}'.{near_matches(name, known)}")
-    return error
+    known = [field.name for field in descriptor.fields]
+    note = f"{descriptor.name} has no field '{name}'.{near_matches(name, known)}"
+    return noted(AttributeError(name), note)  # these words only, as programs know them
 
 
 class Top:

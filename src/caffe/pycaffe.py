@@ -15,11 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from caffe._caffe import Blob, BlobVec, IntVec, Layer, LayerVec, StringVec, Timer, instance
+from caffe._caffe import (
+    Blob,
+    BlobDict,
+    BlobVec,
+    IntVec,
+    Layer,
+    LayerDict,
+    LayerVec,
+    ParamDict,
+    StringVec,
+    Timer,
+    instance,
+)
 from caffe._nccl import NCCL
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.net import CaffeNet
-from freshpot.errors import ArgumentError, near_matches
+from freshpot.errors import ArgumentError, near_matches, noted
+from freshpot.formats.nearby import looked_in
 
 __all__ = ["NCCL", "Net", "Timer"]
 
@@ -43,9 +56,9 @@ class Net(instance):
         phase, level, stages, weights = _constructor_arguments(args, kwargs)
         path = os.fspath(network_file)
         if not os.path.isfile(path):
-            raise RuntimeError(f"Could not open file {path}")
+            raise _missing(path)
         if weights is not None and not os.path.isfile(weights) and _files.absent is None:
-            raise RuntimeError(f"Could not open file {weights}")
+            raise _missing(weights)
         self._start(_files.load_net(path, phase, level, stages))
         if weights is not None:
             self.copy_from(weights)
@@ -67,7 +80,7 @@ class Net(instance):
         self._net = net
         self._blobs = [Blob(b) for b in net.blob_list]
         self._layers = LayerVec(_python_face(layer) for layer in net.layers)
-        self._blobs_dict: OrderedDict[str, Blob] = OrderedDict(zip(net.blob_names, self._blobs, strict=True))
+        self._blobs_dict: OrderedDict[str, Blob] = BlobDict(zip(net.blob_names, self._blobs, strict=True))
 
     def __getattr__(self, name: str) -> Any:
         """Methods that nets had in 2014."""
@@ -97,12 +110,12 @@ class Net(instance):
     @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
         """Layers by name."""
-        return OrderedDict(zip(self._layer_names, self._layers, strict=True))
+        return LayerDict(zip(self._layer_names, self._layers, strict=True))
 
     @property
     def params(self) -> OrderedDict[str, BlobVec]:
         """Parameter blobs by layer name, for the layers that have some."""
-        return OrderedDict(
+        return ParamDict(
             (name, layer.blobs)
             for name, layer in zip(self._layer_names, self._layers, strict=True)
             if layer.blobs
@@ -174,7 +187,7 @@ class Net(instance):
             name -> live view.
 
         Raises:
-            Exception: inputs that do not match the net's, as in the original.
+            Exception: inputs that do not match the net's, as in the original; a note says which.
             ValueError: no layer is called ``start`` or ``end``.
         """
         names = self._layer_names
@@ -183,10 +196,12 @@ class Net(instance):
         wanted = {*(self.top_names[end] if end is not None else self.outputs), *(blobs or [])}
         if kwargs:
             if set(kwargs) != set(self.inputs):
-                raise Exception("Input blob arguments do not match net inputs.")
+                said = Exception("Input blob arguments do not match net inputs.")
+                raise noted(said, _given(kwargs, self.inputs))
             for name, array in kwargs.items():
                 if array.shape[0] != self.blobs[name].shape[0]:
-                    raise Exception("Input is not batch sized")
+                    said = Exception("Input is not batch sized")
+                    raise noted(said, _sizes(name, array, self.blobs[name]))
                 self.blobs[name].data[...] = array
         self._forward(first, last)
         return {name: self.blobs[name].data for name in wanted}
@@ -204,7 +219,7 @@ class Net(instance):
             name -> live view of the diff.
 
         Raises:
-            Exception: diffs that do not match the net's outputs, as in the original.
+            Exception: diffs that do not match the net's outputs, as in the original; a note says which.
             ValueError: no layer is called ``start`` or ``end``.
         """
         names = self._layer_names
@@ -213,10 +228,12 @@ class Net(instance):
         wanted = {*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or [])}
         if kwargs:
             if set(kwargs) != set(self.outputs):
-                raise Exception("Top diff arguments do not match net outputs.")
+                said = Exception("Top diff arguments do not match net outputs.")
+                raise noted(said, _given(kwargs, self.outputs))
             for name, array in kwargs.items():
                 if array.shape[0] != self.blobs[name].shape[0]:
-                    raise Exception("Diff is not batch sized")
+                    said = Exception("Diff is not batch sized")
+                    raise noted(said, _sizes(name, array, self.blobs[name]))
                 self.blobs[name].diff[...] = array
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in wanted}
@@ -357,6 +374,28 @@ def _position(names: StringVec, name: str) -> int:
     return names.index(name)
 
 
+def _missing(path: str) -> RuntimeError:
+    """The original's error for a file that is not there; a note says where it was looked for."""
+    what = "that is a folder." if os.path.isdir(path) else f"there is no such file{looked_in(path)}"
+    return noted(RuntimeError(f"Could not open file {path}"), what)
+
+
+def _given(arrays: Mapping[str, Any], wanted: list[str]) -> str:
+    """Which arrays a call was given, and which it wants."""
+    names = (", ".join(f"'{name}'" for name in part) or "none" for part in (arrays, wanted))
+    return "Given: {}; wanted: {}.".format(*names)
+
+
+def _sizes(name: str, array: Any, blob: Blob) -> str:
+    """How an array does not fit a blob, and what to do."""
+    shape, sizes = tuple(array.shape), tuple(blob.shape)
+    new = ", ".join(map(str, (shape[0], *sizes[1:])))
+    return (
+        f"'{name}' is {shape}, the net's blob {sizes}. Another batch size: "
+        f"net.blobs['{name}'].reshape({new}) first, or net.forward_all."
+    )
+
+
 def _python_face(layer: NetLayer) -> Layer:
     """What pycaffe shows for a layer: for a Python layer, the user's own object."""
     face = getattr(layer.state, "python_layer", None)
@@ -372,6 +411,8 @@ def _constructor_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         raise ArgumentError(
             f"Net() takes no argument {', '.join(sorted(unknown))}; it takes {', '.join(sorted(known))}."
         )
+    if args and args[0] in ("TRAIN", "TEST"):
+        raise _no_phase(args[0])
     if args and not isinstance(args[0], (int, np.integer)):  # the old form: weights, phase
         phase = args[1] if len(args) > 1 else kwargs.get("phase", _before_2015.phase)
         args = (phase, 0, None, args[0])
@@ -379,6 +420,8 @@ def _constructor_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     values.update(kwargs)
     if values.get("phase") is None:
         raise ArgumentError("Net() needs a phase: caffe.TRAIN or caffe.TEST.")
+    if not isinstance(values["phase"], (int, np.integer)) or values["phase"] not in (0, 1):
+        raise _no_phase(values["phase"])
     weights = values.get("weights")
     return (
         values["phase"],
@@ -386,6 +429,10 @@ def _constructor_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         values.get("stages"),
         None if weights is None else os.fspath(weights),
     )
+
+
+def _no_phase(value: Any) -> ArgumentError:
+    return ArgumentError(f"the phase of Net() is caffe.TRAIN (0) or caffe.TEST (1), got {value!r}.")
 
 
 def _trimmed(results: Mapping[str, list[np.ndarray]], inputs: Mapping[str, Any]) -> Arrays:

@@ -30,6 +30,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 ErrorT = TypeVar("ErrorT", bound="FreshpotError")
+AnyErrorT = TypeVar("AnyErrorT", bound=Exception)
 
 
 class FreshpotError(Exception):
@@ -145,6 +146,16 @@ class GradientError(NetError, ValueError):
 
 class KernelError(NetError):
     """An operator failed while it ran."""
+
+
+def noted(error: AnyErrorT, note: str) -> AnyErrorT:
+    """An error whose words are an original's, to the letter, with a note that the traceback shows below them.
+
+    Python 3.10 knows no notes and shows none.
+    """
+    if hasattr(error, "add_note"):
+        error.add_note(note)
+    return error
 
 
 def near_matches(name: object, known: Iterable[str], count: int = 3) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,20 @@ TEXTS = [
         'layers { name: "a" type: RELU }\nlayer { name: "b" }',
         "line 2: the net has both 'layer' and 'layers' fields.",
     ),
-    ('name: "a"\x00', "offset 9: not a text file (is it a binary model?)"),
+    ('name: "a"\x00', "offset 9: not a text file (is it a binary model? The net comes first: Net(prototxt, "),
+    (
+        "\n<!DOCTYPE html>\n<html lang=en>",
+        "is a web page (HTML), not the file itself. Fetch it again, by the address",
+    ),
+    ("version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, not the file itself."),
+    (
+        'net: "lenet.prototxt"\nbase_lr: 0.1\nlr_policy: "inv"',
+        'is a solver, not a net: caffe.get_solver (or `caffe train --solver`) takes it; its net is the file "lenet.pro',
+    ),
+    (
+        'base_lr: 0.1\nlr_policy: "inv"',
+        "is a solver, not a net: caffe.get_solver (or `caffe train --solver`) takes it.",
+    ),
 ]
 
 
@@ -215,6 +229,99 @@ def test_mismatches_may_be_skipped(tmp_path: Path, net: caffe.Net) -> None:
     assert (other.ignored, other.untouched) == (["other[0]"], ["ip[0]", "ip[1]"])
 
 
+def told(error: BaseException) -> str:
+    """What a traceback shows of an error: its words, and the notes below them."""
+    return "\n".join([str(error), *getattr(error, "__notes__", [])])
+
+
+def batch(count: int) -> np.ndarray:
+    return np.zeros((count, 3, 8, 8), np.float32)
+
+
+#: what somebody does with a net whose input is 'data' (2, 3, 8, 8), the error's kind, and its words
+SLIPS: list[tuple[Any, type[Exception], str]] = [
+    (
+        lambda net: setattr(net.blobs["data"], "data", 0),
+        AttributeError,
+        "Write into it: net.blobs['x'].data[...] = ",
+    ),
+    (lambda net: setattr(net.blobs["data"], "diff", 0), AttributeError, "net.blobs['x'].diff[...] = values"),
+    (
+        lambda net: caffe.Net("w", "w", "TEST"),
+        ArgumentError,
+        "is caffe.TRAIN (0) or caffe.TEST (1), got 'TEST'.",
+    ),
+    (lambda net: caffe.Net("w", "TEST"), ArgumentError, "is caffe.TRAIN (0) or caffe.TEST (1), got 'TEST'."),
+    (lambda net: caffe.Net("w", 2), ArgumentError, "is caffe.TRAIN (0) or caffe.TEST (1), got 2."),
+]
+#: the same where the original's words are kept, and a note says the rest
+NOTED: list[tuple[Any, str, str]] = [
+    (lambda net: net.blobs["dta"], "'dta'", "the net has no blob 'dta'. Did you mean data?"),
+    (lambda net: net.blobs["fc7"], "'fc7'", "the net has no blob 'fc7'. There are data, ip."),
+    (lambda net: net.forward(blobs=["fc7"]), "'fc7'", "the net has no blob 'fc7'."),
+    (lambda net: net.params["ipp"], "'ipp'", "the net has no layer with parameters called 'ipp'. Did you mean ip?"),
+    (lambda net: net.layer_dict["xx"], "'xx'", "the net has no layer 'xx'. There are in, ip."),
+    (lambda net: net.forward(image=batch(2)), "Input blob arguments do not match net inputs.",
+     "Given: 'image'; wanted: 'data'."),
+    (lambda net: net.forward(data=batch(1)), "Input is not batch sized",
+     "'data' is (1, 3, 8, 8), the net's blob (2, 3, 8, 8). Another batch size: net.blobs['data'].reshape(1, 3, 8, 8)"),
+    (lambda net: net.backward(ipp=batch(2)), "Top diff arguments do not match net outputs.",
+     "Given: 'ipp'; wanted: 'ip'."),
+    (lambda net: net.backward(ip=np.zeros((3, 5))), "Diff is not batch sized", "'ip' is (3, 5), the net's blob (2, 5)"),
+    (lambda net: caffe.Net("ne.prototxt", 1), "Could not open file ne.prototxt", "Did you mean net.prototxt?"),
+    (lambda net: caffe.Net("net.prototxt", "w.h5", 1), "Could not open file w.h5", "there is no such file in /"),
+    (lambda net: caffe.Net("no/x/net.prototxt", 1), "Could not open file no/x/net.prototxt", ": there is no folder /"),
+    (lambda net: caffe.Net("net.prototxt/a", 1), "Could not open file net.prototxt/a", "is a file, no folder"),
+    (lambda net: caffe.Net(".", 1), "Could not open file .", "that is a folder."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("do", "kind", "words"), SLIPS)
+def test_slips(net: caffe.Net, do: Any, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind) as caught:
+        do(net)
+    assert words in str(caught.value)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes came with Python 3.11")
+@pytest.mark.parametrize(("do", "said", "note"), NOTED)
+def test_slips_in_the_originals_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net: caffe.Net, do: Any, said: str, note: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the words are compared
+        do(net)
+    assert str(caught.value) == said
+    assert note in told(caught.value)
+
+
+def test_named_members_print_as_they_did(net: caffe.Net) -> None:
+    assert str(net.blobs).startswith("OrderedDict(")
+    assert net.blobs.get("none", 1) == 1
+    assert "none" not in net.params
+    assert list(net.layer_dict) == ["in", "ip"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "name", "words"),
+    [
+        (((5, 192), (5,)), "fc7", "the net 'n' has no layer named as its layers are (fc7 …)"),
+        ((), "ip", "it holds no weights"),
+    ],
+)
+def test_a_model_of_another_net_is_said_to_be_one(
+    tmp_path: Path, net: caffe.Net, capfd: pytest.CaptureFixture[str], shapes: Any, name: str, words: str
+) -> None:
+    file = weights(tmp_path / "w.caffemodel", *shapes, name=name)
+    if not shapes:
+        Path(file).write_bytes(b"")
+    net.copy_from(file)
+    said = capfd.readouterr().err
+    assert f"{file}: nothing was copied: {words}" in said
+    net.copy_from(weights(tmp_path / "w.caffemodel", (5, 192), (5,)))
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("name", ["w.caffemodel", "w.h5", "net.prototxt"])
 def test_files_that_are_not_there(tmp_path: Path, net: caffe.Net, name: str) -> None:
     path = str(tmp_path / "none" / name)
@@ -236,7 +343,8 @@ def test_hdf5_weights_that_do_not_fit(tmp_path: Path, net: caffe.Net) -> None:
 
 def test_a_text_where_weights_are_wanted(tmp_path: Path, net: caffe.Net) -> None:
     with pytest.raises(
-        FormatError, match=r"net\.prototxt: \d+ bytes are not a complete caffe\.NetParameter message"
+        FormatError,
+        match=r"net\.prototxt: \d+ bytes are not a complete caffe\.NetParameter message.*It is text: is it anoth",
     ):
         net.copy_from(str(tmp_path / "net.prototxt"))
 

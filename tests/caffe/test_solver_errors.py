@@ -61,6 +61,13 @@ def solver(text: str = "", base: str = SOLVER) -> Solver:
         ("snapshot: 1", SOLVER.replace('"s"', '"no/folder/s"'), DataError, "no/folder/s"),
         ("layer {", SOLVER, FormatError, "solver.prototxt"),
         ("momentun: 0.9", SOLVER, FormatError, "momentun"),
+        ('layer { name: "a" }', SOLVER, FormatError, "is a net, not a solver. A solver is a file of its own"),
+        (
+            "",
+            SOLVER.replace("net.pro", "nt.pro"),
+            DataError,
+            r"net cannot be read: .* in /.*Did you mean net\.prototxt",
+        ),
     ],
 )
 def test_refused_when_made(text, base, error, words):
@@ -91,6 +98,11 @@ def test_files_that_are_not_there():
         caffe.SGDSolver("none.prototxt")
     with pytest.raises(DataError, match=r"none.solverstate: the solver state cannot be read"):
         solver().restore("none.solverstate")
+    with pytest.raises(DataError, match=r"Did you mean solver\.prototxt"):
+        caffe.SGDSolver("solve.prototxt")
+    Path("m.caffemodel").write_bytes(b"\x12\x03\xff\xfe\xfd")
+    with pytest.raises(FormatError, match="is a model, not a solver state"):
+        solver().restore("m.caffemodel")
     with pytest.raises(ArgumentError, match="no update rule"):
         Solver("solver.prototxt")
 

@@ -296,12 +296,19 @@ def make_paths(folder: Path) -> None:
 
 OPENING = [
     ("lmbd", "an_lmdb", "unknown database type 'lmbd'; there are .*lmdb.*Did you mean lmdb"),
-    ("minidb", "an_lmdb", "looks like lmdb, not minidb: open it with db_type='lmdb'"),
+    (
+        "minidb",
+        "an_lmdb",
+        "looks like lmdb, not minidb: open it with db_type='lmdb' .in a Caffe layer: backend: LMDB.",
+    ),
     ("lmdb", "a_minidb", "looks like minidb, not lmdb: open it with db_type='minidb'"),
     ("lmdb", "an_lmdb/data.mdb", "name the folder, .*an_lmdb, not the file in it"),
-    ("lmdb", "nowhere", "nowhere: no such LMDB folder"),
+    ("lmdb", "nowhere", "nowhere: no such LMDB folder in /.*"),
+    ("lmdb", "an_lmbd", "no such LMDB folder in /.*Did you mean an_lmdb"),
+    ("minidb", "a_minidbs", "no such minidb file in /.*Did you mean a_minidb"),
+    ("lmdb", "gone/db", "no such LMDB folder: there is no folder /.*gone"),
     ("lmdb", "folder", "folder: no data.mdb in this folder"),
-    ("lmdb", "text", "text: no such LMDB folder"),
+    ("lmdb", "text", "text: no such LMDB folder: .* is a file"),
     ("minidb", "nowhere", "nowhere: no such minidb file"),
     ("minidb", "folder", "folder: no such minidb file"),
 ]

@@ -17,6 +17,7 @@ from caffe.proto import caffe_pb2
 from freshpot.errors import ArgumentError, DataError, FormatError, near_matches
 from freshpot.formats.caffe_text import StrangeField, strange_fields
 from freshpot.formats.caffe_upgrade import upgrade_net, upgrade_solver
+from freshpot.formats.nearby import looked_in
 
 _TRAIN_FIELDS = "net, net_param, train_net, train_net_param"
 
@@ -33,13 +34,25 @@ def read_solver(path: str | os.PathLike[str]) -> Any:
     try:
         made = _files.read_text(path, param)
     except OSError as error:
-        raise DataError(f"{path}: the solver file cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, "the solver file", error) from error
     if unknown := made.unknown_names():
-        known = near_matches(unknown[0].rpartition(" ")[2], param.DESCRIPTOR.fields_by_name)
+        names = [name.rpartition(" ")[2] for name in unknown]
+        if {"layer", "layers"} & set(names):
+            raise FormatError(
+                f'is a net, not a solver. A solver is a file of its own, that names the net: net: "{path}"',
+                path=path,
+            )
+        known = near_matches(names[0], param.DESCRIPTOR.fields_by_name)
         raise FormatError(f"a solver has no such field: {'; '.join(unknown)}.{known}", path=path)
     upgrade_solver(param, path, _files.say_upgrade)
     _fill_prefix(param, path)
     return param
+
+
+def unreadable(path: str, what: str, error: OSError) -> DataError:
+    """The error for a file that cannot be read."""
+    near = looked_in(path) if isinstance(error, FileNotFoundError) else ""
+    return DataError(f"{path}: {what} cannot be read: {error.strerror or error}{near}")
 
 
 def _fill_prefix(param: Any, path: str) -> None:
@@ -80,9 +93,7 @@ class _Description:
         try:
             made = _files.read_net(path)
         except OSError as error:
-            raise DataError(
-                f"{path}: the solver's {field} cannot be read: {error.strerror or error}"
-            ) from error
+            raise unreadable(path, f"the solver's {field}", error) from error
         return cls(
             made.message, f"{field} file: {path}", path, _files.layer_lines(made), strange_fields(made)
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from caffe import _files, _log
 from caffe._net.net import CaffeNet
+from caffe._solver.nets import unreadable
 from caffe._solver.update import Update
 from caffe.proto import caffe_pb2
 from freshpot.errors import ArgumentError, DataError, FormatError
@@ -74,7 +75,15 @@ def read(path: str, net: CaffeNet, update: Update) -> SolverState:
     try:
         state = read_solverstate(path)
     except OSError as error:
-        raise DataError(f"{path}: the solver state cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, "the solver state", error) from error
+    except FormatError as error:
+        if ".caffemodel" not in os.path.basename(path):
+            raise
+        raise FormatError(
+            "is a model, not a solver state (its name ends in .solverstate). A model's weights are loaded by "
+            "solver.net.copy_from, or by `caffe train --weights`.",
+            path=path,
+        ) from error
     update.check(state.history, path)
     if state.learned_net:
         _files.copy_weights(net, _find_model(state.learned_net, path))

@@ -26,6 +26,7 @@ from freshpot.data.leveldb_worker import pack, receive, send, unpack
 from freshpot.data.reader import Mode, Record
 from freshpot.errors import DataError, FormatError, FreshpotError, NotSupportedError
 from freshpot.formats.atomic import sync_folder
+from freshpot.formats.nearby import looked_in
 
 _CURRENT = re.compile(rb"(MANIFEST-\d{1,20})\n")
 _TABLE = re.compile(r"\d{1,20}\.(ldb|sst)")
@@ -301,7 +302,7 @@ def _remove(view: Path | None) -> None:
 def _manifest(path: Path) -> str:
     """The name of the manifest file, from the file CURRENT."""
     if not (path / "CURRENT").is_file():
-        what = "no CURRENT in this folder" if path.is_dir() else "no such LevelDB folder"
+        what = "no CURRENT in this folder" if path.is_dir() else f"no such LevelDB folder{looked_in(path)}"
         raise DataError(f"{path}: {what}")
     with (path / "CURRENT").open("rb") as file:
         found = _CURRENT.fullmatch(file.read(64))

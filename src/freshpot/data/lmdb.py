@@ -21,6 +21,7 @@ from freshpot.data.reader import Mode, Record
 from freshpot.errors import DataError, FormatError
 from freshpot.formats.atomic import sync_folder
 from freshpot.formats.lmdb_tree import LmdbFile, TreeCursor
+from freshpot.formats.nearby import looked_in
 
 _DATA = "data.mdb"
 _FIRST_MAP = 1 << 24  # bytes of address space to begin with; doubled when full
@@ -186,7 +187,7 @@ def _data_file(path: Path) -> Path:
         return path / _DATA
     if path.name == _DATA and path.is_file():
         raise DataError(f"{path}: name the folder, {path.parent}, not the file in it")
-    what = "no data.mdb in this folder" if path.is_dir() else "no such LMDB folder"
+    what = "no data.mdb in this folder" if path.is_dir() else f"no such LMDB folder{looked_in(path)}"
     raise DataError(f"{path}: {what}")
 
 

@@ -19,6 +19,7 @@ from freshpot.data.blocks import Block
 from freshpot.data.reader import Mode, Record
 from freshpot.errors import DataError, FormatError
 from freshpot.formats.atomic import atomic_write
+from freshpot.formats.nearby import looked_in
 
 _SIZES = struct.Struct("<ii")
 _MAX_SIZE = 2**31 - 1
@@ -43,7 +44,7 @@ class MiniDB(reader.Database):
                 _check_whole(self.path)
             self._file = self._stack.enter_context(self.path.open("ab"))
         elif not self.path.is_file():
-            raise DataError(f"{self.path}: no such minidb file")
+            raise DataError(f"{self.path}: no such minidb file{looked_in(self.path)}")
 
     def cursor(self) -> MiniDBCursor:
         self.need(Mode.READ)

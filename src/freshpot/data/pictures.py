@@ -42,7 +42,8 @@ def read_picture(path: str | os.PathLike[str], color: bool = True) -> FloatArray
         try:
             pixels = _pixels(Image.open(file))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
-            raise FormatError(f"not an image that can be read: {error}", path=path) from error
+            reason = str(error).split(" <")[0]  # Pillow shows the file object
+            raise FormatError(f"not an image that can be read: {reason}", path=path) from error
     if pixels.ndim == 2:
         return np.repeat(pixels[:, :, None], 3 if color else 1, axis=2).astype(np.float32)
     made = pixels[:, :, :3] if color else (pixels[:, :, :3] @ _BRIGHTNESS)[:, :, None]

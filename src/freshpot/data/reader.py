@@ -328,6 +328,7 @@ def open_db(db_type: str, path: str | os.PathLike[str], mode: Mode = Mode.READ) 
         if looks_like is not None:
             raise DataError(
                 f"{path}: looks like {looks_like}, not {db_type}: open it with db_type='{looks_like}'"
+                f" (in a Caffe layer: backend: {looks_like.upper()})"
             )
     return store.open(path, mode)
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import warnings
+from pathlib import Path
+from types import FrameType
 
 import torch
 
@@ -16,6 +19,8 @@ from freshpot.errors import DeviceError
 from freshpot.net.op import CPU, CUDA, IDEEP, Device
 
 _CPU = torch.device("cpu")
+_SRC = Path(__file__).resolve().parents[2]
+_OURS = tuple(f"{_SRC / name}{os.sep}" for name in ("freshpot", "caffe", "caffe2"))
 
 
 def torch_device(device: Device | None) -> torch.device:
@@ -51,7 +56,11 @@ def _cuda(index: int) -> torch.device:
 @functools.cache
 def _say(message: str) -> None:
     """Warn, once."""
-    warnings.warn(message, stacklevel=4)
+    frame: FrameType | None = sys._getframe()
+    level = 1
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)  # the user's line
 
 
 def synchronize(device: torch.device) -> None:

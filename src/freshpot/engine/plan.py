@@ -12,6 +12,7 @@ a net of images that only predicts may run in blocks of channels (`visible`).
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -338,8 +339,12 @@ class Plan:
         if isinstance(error, FreshpotError):
             return error.at(net=self.net.name, op=str(step.operator.op))
         inputs = ", ".join(f"'{b.name}' {describe(b.value)}" for b in step.inputs) or "none"
+        said = str(error).strip()
+        said += "" if said.endswith((".", "?", "!")) else "."
+        if out := re.search(r"index (-?\d+) is out of bounds for dimension \d+ with size (\d+)", said):
+            said += f" A label or number {out[1]} is outside 0 … {int(out[2]) - 1}."
         return KernelError(
-            f"{type(error).__name__}: {error} Inputs: {inputs}.", net=self.net.name, op=str(step.operator.op)
+            f"{type(error).__name__}: {said} Inputs: {inputs}.", net=self.net.name, op=str(step.operator.op)
         )
 
     def time(self, runs: int = 1) -> list[float]:

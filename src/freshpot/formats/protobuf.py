@@ -272,6 +272,13 @@ def load(name: str) -> SimpleNamespace:
     return build(text, f"{name}.fields")
 
 
+def _perhaps(data: bytes) -> str:
+    """What bytes that are no message may be."""
+    if data[:200].isascii() and data[:200].decode().replace("\n", " ").replace("\t", " ").isprintable():
+        return ". It is text: is it another kind of file?"
+    return ". It is cut off, damaged, or another kind of file."
+
+
 def parse_message(
     cls: type[MessageT], data: bytes, *, path: object = None, where: str | None = None
 ) -> MessageT:
@@ -292,7 +299,9 @@ def parse_message(
         reason = " ".join(str(error).split()) or type(error).__name__
         name = message.DESCRIPTOR.full_name
         raise FormatError(
-            f"{len(data)} bytes are not a complete {name} message: {reason}", path=path, where=where
+            f"{len(data)} bytes are not a complete {name} message: {reason}{_perhaps(data)}",
+            path=path,
+            where=where,
         ) from error
     bad = None if data.isascii() else _bad_text(message)
     if bad:

@@ -259,6 +259,8 @@ def _first_line(error: BaseException) -> str:
     """``KeyError: 'x'``; an error of the program may fail to say what it is."""
     try:
         words = (str(error).strip() or repr(error)).splitlines()[0]
+        notes = getattr(error, "__notes__", [])
+        words += f" ({notes[0].splitlines()[0]})" if notes and notes[0] else ""
     except Exception:
         words = "(an error that cannot be shown)"
     name = type(error).__name__

@@ -266,7 +266,7 @@ def _worst(data: ReportData, labels: Array, softmax: Array) -> str:
 def _graph(data: ReportData) -> str:
     if data.graph is None:
         return ""
-    note = "Green boxes are operators, the others are blobs. Scroll to see all of it."
+    note = "Boxes (green) are operators, the other shapes are blobs. Scroll to see all of it."
     picture = render_own(data.graph, "svg").decode()
     region = '<div class="scroll" tabindex="0" role="region" aria-label="graph of the net">'  # scrolls by keys, too
     return f'<p class="note">{note}</p>{region}{picture}</div>'

@@ -12,6 +12,7 @@ from torch import Tensor
 from freshpot.data.reader import DBReader, Mode, open_db
 from freshpot.errors import ArgumentError, DataError, MissingBlobError
 from freshpot.formats.blob_proto import CHUNK_SEPARATOR, blob_to_protos, blobs_from_records
+from freshpot.formats.nearby import looked_in
 from freshpot.net.schema import Arg, Port
 from freshpot.ops._operator import Operator
 from freshpot.ops.io._serde import from_plain, to_plain
@@ -185,7 +186,7 @@ class Load(Operator):
     def _read(self, db_type: str, path: str) -> dict[str, Any]:
         """The blobs of one database that are wanted, under their new names."""
         if not os.path.exists(path):
-            raise DataError(f"{path}: no such {db_type} database")
+            raise DataError(f"{path}: no such {db_type} database{looked_in(path)}")
         wanted = None if self.load_all else set(self.wanted)
         with open_db(db_type, path) as database, database.cursor() as cursor:
             records = [r for r in cursor if wanted is None or self._rename(_key_name(r[0])) in wanted]

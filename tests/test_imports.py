@@ -77,3 +77,13 @@ print(made[0].shape)
 def test_nothing_needs_llvmlite() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
     assert done.stdout == "(2, 8, 4, 4)\n", done.stderr
+
+
+def test_the_package_says_what_it_is() -> None:
+    """``help(freshpot)`` and ``freshpot.__version__``, without a heavy import."""
+    import freshpot
+
+    assert "freshpot.torch" in (freshpot.__doc__ or "")
+    assert freshpot.__version__
+    with pytest.raises(AttributeError, match="module 'freshpot' has no attribute 'versoin'"):
+        _ = freshpot.versoin

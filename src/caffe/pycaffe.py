@@ -424,7 +424,7 @@ def _constructor_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         raise _no_phase(values["phase"])
     weights = values.get("weights")
     return (
-        values["phase"],
+        int(values["phase"]),
         values.get("level") or 0,
         values.get("stages"),
         None if weights is None else os.fspath(weights),

@@ -39,7 +39,11 @@ from freshpot.errors import near_matches
 
 Helper = Callable[..., Any]
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a strict type checker lets programs take from here
+    __all__ = [
+        "ModelHelper", "arg_scope", "conv", "conv_nd", "conv_transpose", "db_input", "dropout", "elementwise_linear",
+        "fc", "fc_decomp", "fc_prune", "fc_sparse", "group_conv", "group_conv_deprecated", "packed_fc",
+    ]  # fmt: skip
 
     def __getattr__(name: str) -> Any:
         """Helpers are attributes of the module."""

@@ -222,8 +222,10 @@ class _Run:
         """Keep the error's first line, and the last line of the program that it came through."""
         code = self._code(self._index(outcome))
         outcome.error = _first_line(error)
-        if isinstance(error, ModuleNotFoundError):
-            outcome.error += missing.hint(error.name)
+        if isinstance(error, ModuleNotFoundError) or (isinstance(error, ImportError) and error.path is None):
+            outcome.error += missing.hint(
+                error.name
+            )  # without a path: one of our stand-ins, which has not all
         if isinstance(error, SyntaxError) and error is self._modern[self._index(outcome)].error:
             outcome.error = f"{type(error).__name__}: {error.msg}; neither Python 3 nor Python 2"
             line = outcome.cell.first + (error.lineno or 1) - 1

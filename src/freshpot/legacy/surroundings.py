@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from freshpot.legacy import ends, ipython, magics, python2, weights
+from freshpot.legacy import ends, ipython, magics, old_matplotlib, python2, weights
 from freshpot.legacy.binding import bound
 from freshpot.legacy.figures import Figures
 from freshpot.legacy.notes import Notes
@@ -76,6 +76,8 @@ class Surroundings:
             sys.path.insert(0, str(self._path.resolve().parent))
             sys.argv = [str(self._path), *self._arguments]
             stack.enter_context(self.figures.installed(wanted=drawing))
+            if drawing:
+                stack.enter_context(old_matplotlib.served())
             stack.enter_context(
                 bound(self._notebook, self.notes, dialect=self._dialect, python2=self._python2)
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 from freshpot.errors import NotSupportedError
 from freshpot.paddle import (
@@ -119,5 +119,5 @@ def install(force: Any = False) -> None:
     sys.modules["paddle.callbacks"] = callbacks
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("", name, __all__)

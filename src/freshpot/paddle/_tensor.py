@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -321,7 +321,7 @@ class Tensor(Layout):
     def _brief(self) -> str:
         return f"a tensor of shape {self.shape}, {self.dtype.name}"
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
         raise missing("Tensor", name, dir(type(self)))
 
 

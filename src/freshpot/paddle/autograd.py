@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -127,5 +127,5 @@ class _Bridge(torch.autograd.Function):
         return (None, None, None, *[None if part is None else part.data_ for part in parts])
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("autograd", name, __all__)

@@ -1,6 +1,6 @@
 """``paddle.linalg``."""
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.tensor import factors, linalg
@@ -10,5 +10,5 @@ from freshpot.paddle.tensor.linalg import *  # noqa: F403
 __all__ = [*linalg.__all__, *factors.__all__]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("linalg", name, __all__)

@@ -6,7 +6,7 @@ Processes are started by ``spawn``, by ``torchrun``, or by whoever sets Paddle's
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.distributed._collectives import (
@@ -54,5 +54,5 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("distributed", name, __all__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.distribution import known, transforms
@@ -21,5 +21,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("distribution", name, __all__)

@@ -6,7 +6,7 @@ What the dynamic mode's and the static mode's tutorials of 2019 and 2020 use. (S
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.errors import near_matches
 from freshpot.paddle._param_attr import ParamAttr
@@ -50,5 +50,5 @@ def in_dygraph_mode() -> bool:
     return not is_static()
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise AttributeError(f"paddle.fluid has no '{name}' here.{near_matches(name, __all__)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -209,5 +209,5 @@ def load_dygraph(model_path: str, **configs: Any) -> tuple[Any, Any]:
     return load(f"{base}.pdparams"), optimizer
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise AttributeError(f"paddle.fluid.dygraph has no '{name}' here.{near_matches(name, __all__)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from freshpot.errors import near_matches
 from freshpot.paddle import nn as _nn
@@ -223,5 +223,5 @@ def leaky_relu(x: Any, alpha: float = 0.02, name: str | None = None) -> Any:
     return F.leaky_relu(x, alpha)
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise AttributeError(f"paddle.fluid.layers has no '{name}' here.{near_matches(name, __all__)}")

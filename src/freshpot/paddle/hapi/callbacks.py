@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NoReturn
+from typing import Any
 
 from freshpot.errors import ArgumentError
 from freshpot.paddle._missing import missing
@@ -300,5 +300,5 @@ class ReduceLROnPlateau(_Watch):
         self.epoch += 1
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("callbacks", name, __all__)

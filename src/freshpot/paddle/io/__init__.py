@@ -1,6 +1,6 @@
 """``paddle.io``: data sets, orders, batches."""
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.io import dataset, loader, sampler
@@ -11,5 +11,5 @@ from freshpot.paddle.io.sampler import *  # noqa: F403
 __all__ = [*dataset.__all__, *loader.__all__, *sampler.__all__]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("io", name, __all__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -173,5 +173,5 @@ def set_verbosity(level: int = 0, also_to_stdout: bool = False) -> None:
     """Nothing: no code is made here that could be talked about."""
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("jit", name, __all__)

@@ -1,6 +1,6 @@
 """``paddle.nn``: layers."""
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle._param_attr import ParamAttr
@@ -51,5 +51,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("nn", name, __all__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -262,5 +262,5 @@ def default_initializer(is_bias: bool) -> Callable[[Tensor], Tensor]:
     return _global[is_bias] or (Constant(0.0) if is_bias else XavierUniform())
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("nn.initializer", name, __all__)

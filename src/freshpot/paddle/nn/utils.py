@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -71,5 +71,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor], name: str | 
         parameter.data_.copy_(part.reshape(parameter.data_.shape))
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("nn.utils", name, __all__)

@@ -1,6 +1,6 @@
 """``paddle.optimizer``: update rules and learning rates."""
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.optimizer import lr, lr_scheduler
@@ -37,5 +37,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("optimizer", name, __all__)

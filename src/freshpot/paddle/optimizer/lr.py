@@ -1,6 +1,6 @@
 """``paddle.optimizer.lr``."""
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.optimizer import cycles, schedules
@@ -10,5 +10,5 @@ from freshpot.paddle.optimizer.schedules import *  # noqa: F403
 __all__ = [*cycles.__all__, *schedules.__all__]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("optimizer.lr", name, __all__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from freshpot.errors import NotSupportedError
 from freshpot.paddle import _state
@@ -117,5 +117,5 @@ def name_scope(prefix: str | None = None) -> Iterator[None]:
     yield
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("static", name, __all__)

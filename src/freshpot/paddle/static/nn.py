@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn
+from typing import Any
 
 from freshpot.errors import ArgumentError
 from freshpot.paddle import nn as _nn
@@ -303,5 +303,5 @@ def prelu(
     return F.prelu(x, weight, data_format)
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("static.nn", name, __all__)

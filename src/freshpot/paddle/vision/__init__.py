@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,5 +34,5 @@ def image_load(path: Any, backend: str | None = None) -> Any:
         return image if kind == "pil" else np.asarray(image.convert("RGB"))[:, :, ::-1]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("vision", name, __all__)

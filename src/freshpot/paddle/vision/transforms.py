@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -394,5 +394,5 @@ class RandomErasing(BaseTransform):
         return np.random.normal(size=shape if not isinstance(image, np.ndarray) else (h, w, *image.shape[2:]))
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("vision.transforms", name, __all__)

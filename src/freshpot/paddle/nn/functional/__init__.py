@@ -1,6 +1,6 @@
 """``paddle.nn.functional``: layers without parameters of their own, as functions."""
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.nn.functional import activation, common, extension, loss, ranking, window
@@ -21,5 +21,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("nn.functional", name, __all__)

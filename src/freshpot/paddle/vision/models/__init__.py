@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any
 
 from freshpot.paddle._missing import missing
 from freshpot.paddle.vision.models import (
@@ -49,5 +49,5 @@ from freshpot.paddle.vision.models.squeezenet import *  # noqa: F403
 from freshpot.paddle.vision.models.vgg import *  # noqa: F403
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
     raise missing("vision.models", name, __all__)

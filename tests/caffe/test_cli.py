@@ -121,7 +121,7 @@ def test_help(words, status, out, capsys):
         ("nope", 134, "Unknown action: nope"),
         ("train", 134, "Need a solver definition to train."),
         ("train -solver none.prototxt", 134, "none.prototxt: the solver file cannot be read"),
-        ("train -solver net.prototxt", 134, "a solver has no such field"),
+        ("train -solver net.prototxt", 134, "is a net, not a solver"),
         ("train -solver solver.prototxt -snapshot a -weights b", 134, "but not both"),
         ("train -solver solver.prototxt -sigint_effect jump", 134, 'Invalid signal effect "jump"'),
         ("train -solver solver.prototxt -weights none", 134, "none: there are no such weights"),

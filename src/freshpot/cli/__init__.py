@@ -27,7 +27,7 @@ COMMANDS = {
     "data": "make data sets: MNIST as IDX files, LMDB or minidb",
     "run": "run a legacy program as it stands: .py, .ipynb, Markdown or reStructuredText",
     "bench": "measure freshpot beside PyTorch and the originals, write a table and a plot",
-    "convert": "convert a net between Caffe, Caffe2 and ONNX, or to a PyTorch state_dict",
+    "convert": "convert a net between Caffe, Caffe2, Paddle and ONNX, or to a PyTorch state_dict",
     "ops": "the catalogue of operators",
     "conformance": "compare operators and programs with what the originals computed",
 }

@@ -33,10 +33,16 @@ def infer(
         NetError: the shapes do not fit an operator.
     """
     known = _from_workspace() if blob_dimensions is None else _given(blob_dimensions, blob_types or {})
+    told: dict[str, int] = {}
     for net in nets:
-        known = infer_shapes(_nets.read_net(net), known)
+        read = _nets.read_net(net)
+        known = infer_shapes(read, known)
+        for op in read.ops:
+            # the original tells int32 of TopK's indices, though they are int64 when it runs
+            told.update({name: caffe2_pb2.TensorProto.INT32 for name in op.outputs[1:] if op.type == "TopK"})
     shapes = {name: list(shape) for name, (shape, _) in known.items()}
-    return shapes, {name: data_type(dtype) for name, (_, dtype) in known.items()}
+    types = {name: data_type(dtype) for name, (_, dtype) in known.items()}
+    return shapes, types | {name: number for name, number in told.items() if name in types}
 
 
 def data_type(dtype: Any) -> int:

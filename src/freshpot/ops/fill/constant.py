@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -33,7 +33,9 @@ class _Constant(Filler, abstract=True):
     def setup(self) -> None:
         super().setup()
         self.type_name = self._type_name()
-        kind: Any = {"float32": float, "float64": float, "string": (str, bytes)}.get(self.type_name, int)
+        kind: Any = {"float16": float, "float32": float, "float64": float, "string": (str, bytes)}.get(
+            self.type_name, int
+        )
         if self.has("value") and not isinstance(self.value, kind):
             self.refuse(
                 f"argument 'value' is {type(self.value).__name__}, which does not suit dtype {self.type_name}.",
@@ -50,10 +52,13 @@ class _Constant(Filler, abstract=True):
                 self.refuse("argument 'value' must be a number where 'dtype' is not given.", ArgumentError)
             return "int64" if self.has("value") and isinstance(self.value, int) else "float32"
         name = NAME.get(self.dtype, "unknown")
-        if name not in _TYPES:
-            known = ", ".join(f"{NUMBER[n]} ({n})" for n in _TYPES)
-            self.refuse(f"argument 'dtype' must be one of {known}; got {self.dtype} ({name}).", ArgumentError)
+        if name not in (*_TYPES, "float16"):  # of float16 the original tells the shape, and makes none
+            self._refuse_type(name)
         return name
+
+    def _refuse_type(self, name: str) -> NoReturn:
+        known = ", ".join(f"{NUMBER[n]} ({n})" for n in _TYPES)
+        self.refuse(f"argument 'dtype' must be one of {known}; got {self.dtype} ({name}).", ArgumentError)
 
 
 class ConstantFill(_Constant):
@@ -77,6 +82,8 @@ class ConstantFill(_Constant):
             self.refuse(f"input value must be one element of {self.type_name}.")
 
     def kernel(self, *inputs: Any) -> Any:
+        if self.type_name == "float16":
+            self._refuse_type(self.type_name)
         shape = self.shape_for(inputs)
         if self.torch_type is None:
             text = self.value.encode() if isinstance(self.value, str) else self.value or b""
@@ -84,6 +91,11 @@ class ConstantFill(_Constant):
         if len(inputs) == 2:
             return inputs[1].reshape(()).expand(shape).contiguous().to(self.device, copy=True)
         return torch.full(shape, self.value, dtype=self.torch_type, device=self.device)
+
+    def infer(self, *inputs: Any) -> Any:
+        if self.type_name == "float16":
+            return (torch.empty(self.shape_for(inputs), dtype=torch.float16, device="meta"),)
+        return super().infer(*inputs)
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         return [call(outputs[0].fill_, self.value)] if self.same_every_run else None
@@ -98,6 +110,8 @@ class DiagonalFill(_Constant):
 
     def _type_name(self) -> str:
         name = super()._type_name()
+        if name == "float16":
+            self._refuse_type(name)
         if name == "string":
             self.refuse("there is no text on a diagonal; 'dtype' must be a type of numbers.", ArgumentError)
         return name

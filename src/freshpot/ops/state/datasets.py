@@ -221,6 +221,9 @@ class Records:
     def __init__(self, rows: list[list[Any]]) -> None:
         self.rows = rows
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
 
 class PackRecords(_OnFields):
     """The records of a data set, as one value.

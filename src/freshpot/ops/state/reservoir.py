@@ -11,6 +11,7 @@ from torch import Tensor
 from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.schema import Arg, Port
 from freshpot.ops._operator import ANY_PAIR, Operator
+from freshpot.ops.state.datasets import Records
 from freshpot.ops.state.index import Map
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ class ReservoirSampling(Operator):
         if (self.num_inputs, self.num_outputs) not in ((4, 2), (7, 4)):
             self.refuse("takes 4 inputs for 2 outputs, or 7 for 4.", ArityError)
 
-    def check(self, kept: Tensor, visited: Tensor, data: Tensor, _: Any, *ids: Any) -> None:
-        if data.dim() < 1 or visited.numel() != 1:
+    def check(self, kept: Any, visited: Tensor, data: Any, _: Any, *ids: Any) -> None:
+        packed = isinstance(data, Records)
+        if not (packed or data.dim() > 0) or visited.numel() != 1:
             self.refuse("DATA must have rows, and NUM_VISITED be one number.")
-        if kept.numel() and (kept.shape[1:] != data.shape[1:] or kept.dtype != data.dtype):
+        if packed != isinstance(kept, Records):
+            if len(kept):
+                self.refuse("what is kept and DATA must both be records of PackRecords, or neither.")
+        elif not packed and kept.numel() and (kept.shape[1:] != data.shape[1:] or kept.dtype != data.dtype):
             self.refuse(f"rows {tuple(data.shape)} do not go with {tuple(kept.shape)}.")
-        if ids and (ids[0].shape != data.shape[:1] or not isinstance(ids[1], Map)):
+        if ids and (ids[0].shape != (len(data),) or not isinstance(ids[1], Map)):
             self.refuse("OBJECT_ID must name each row's object, and the input after it be a map.")
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
@@ -71,19 +76,20 @@ class ReservoirSampling(Operator):
             for blob, value in zip(outputs, self._collect(kept, visited, data, ids), strict=True):
                 blob.value = value
 
-    def _collect(self, kept: Tensor, visited: Tensor, data: Tensor, ids: list[Any]) -> tuple[Any, ...]:
-        started = kept.numel() > 0
-        rows = list(kept) if started else []
+    def _collect(self, kept: Any, visited: Tensor, data: Any, ids: list[Any]) -> tuple[Any, ...]:
+        given = data.rows if isinstance(data, Records) else data
+        started = len(kept) > 0
+        rows: list[Any] = list(kept.rows if isinstance(kept, Records) else kept) if started else []
         count = int(visited) if started else 0
         if not ids:
-            for row in data:
+            for row in given:
                 self._put(rows, row, self._place(count))
                 count += 1
             return self._stacked(rows, data), torch.full_like(visited, count)
         places = Map(ids[1].key, ids[1].value)
         places.update(ids[1] if started else {})
         objects = ids[2].tolist() if started else []
-        for row, name in zip(data, ids[0].tolist(), strict=True):
+        for row, name in zip(given, ids[0].tolist(), strict=True):
             if name in places:
                 continue
             at = self._place(count)
@@ -95,7 +101,7 @@ class ReservoirSampling(Operator):
             self._put(objects, name, at)
             self._put(rows, row, at)
             places[name] = at
-        made = torch.tensor(objects, dtype=torch.int64, device=data.device)
+        made = torch.tensor(objects, dtype=torch.int64, device=visited.device)
         return self._stacked(rows, data), torch.full_like(visited, count), places, made
 
     def _place(self, count: int) -> int | None:
@@ -111,5 +117,7 @@ class ReservoirSampling(Operator):
             items[at : at + 1] = [item]
 
     @staticmethod
-    def _stacked(rows: list[Tensor], data: Tensor) -> Tensor:
+    def _stacked(rows: list[Any], data: Any) -> Any:
+        if isinstance(data, Records):
+            return Records(rows)
         return torch.stack(rows) if rows else data[:0].clone()

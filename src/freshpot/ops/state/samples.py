@@ -12,6 +12,7 @@ from torch import Tensor
 from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.schema import FLOAT, INT, Arg, Port
 from freshpot.ops._operator import ANY_PAIR, Operator
+from freshpot.ops.state.datasets import Records
 
 if TYPE_CHECKING:
     from freshpot.engine.workspace import Blob, Workspace
@@ -47,10 +48,16 @@ class LastNWindowCollector(Operator):
         if (self.num_outputs == 3) != (self.num_inputs == 5):
             self.refuse("the third output goes with the fifth input.", ArityError)
 
-    def check(self, ring: Tensor, place: Tensor, data: Tensor, *_: Any) -> None:
-        if data.dim() < 1 or ring.dim() < 1 or place.numel() != 1:
+    def check(self, ring: Any, place: Tensor, data: Any, *_: Any) -> None:
+        packed = isinstance(data, Records)
+        if place.numel() != 1 or any(isinstance(rows, Tensor) and rows.dim() < 1 for rows in (ring, data)):
             self.refuse("the collected rows and the data must have rows, and next be one number.")
-        if len(ring) and (ring.shape[1:] != data.shape[1:] or ring.dtype != data.dtype):
+        if packed != isinstance(ring, Records):
+            if len(ring):
+                self.refuse(
+                    "the collected rows and the data must both be records of PackRecords, or neither."
+                )
+        elif not packed and len(ring) and (ring.shape[1:] != data.shape[1:] or ring.dtype != data.dtype):
             self.refuse(f"rows {tuple(data.shape)} do not go with {tuple(ring.shape)}.")
 
     def run(self, ws: Workspace, inputs: Sequence[Blob], outputs: Sequence[Blob]) -> None:
@@ -66,15 +73,22 @@ class LastNWindowCollector(Operator):
             for blob, value in zip(outputs, made, strict=True):
                 blob.value = value
 
-    def _collect(self, ring: Tensor, at: int, data: Tensor) -> tuple[Tensor, Tensor]:
+    def _collect(self, ring: Any, at: int, data: Any) -> tuple[Any, Tensor]:
         most = self.num_to_collect
+        if isinstance(data, Records):
+            rows = list(range(len(data.rows)))  # their numbers, with those in the ring behind them
+            old = torch.arange(len(data), len(data) + len(ring))
+            numbers, place = self._collect(old, at, torch.tensor(rows, dtype=torch.int64))
+            both = [*data.rows, *(ring.rows if isinstance(ring, Records) else [])]
+            return Records([both[i] for i in numbers.tolist()]), place
         if len(data) > most:
             return data[-most:].clone(), torch.tensor(0, dtype=torch.int32)
         size = max(len(ring), min(at + len(data), most))
         if not 0 <= at <= len(ring) or size > most:
             self.refuse(f"next is {at}, but {len(ring)} rows of {most} are collected.")
         made = data.new_zeros(size, *data.shape[1:])
-        made[: len(ring)] = ring
+        if len(ring):  # an empty one may have rows of any shape
+            made[: len(ring)] = ring
         made[(at + torch.arange(len(data), device=data.device)) % most] = data
         return made, torch.tensor((at + len(data)) % most, dtype=torch.int32)
 

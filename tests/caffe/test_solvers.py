@@ -174,3 +174,55 @@ def test_training_loop_in_python(place, mnist_lmdb):
     for found, wanted in zip(correct, case["correct"], strict=True):
         assert abs(found[1] - wanted[1]) <= 5
     assert solver.iter == case["iter"]
+
+
+_IN_ONE_GO = """
+layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
+  shape { dim: 8 dim: 2 dim: 6 dim: 6 } shape { dim: 8 }
+  data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 2 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { name: "w" } param { lr_mult: 0 }
+  convolution_param { num_output: 2 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "half" type: "Pooling" bottom: "conv" top: "half" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "again" type: "Convolution" bottom: "half" top: "again" param { name: "w" } param { lr_mult: 2 }
+  convolution_param { num_output: 2 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "pool" type: "Pooling" bottom: "again" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" loss_weight: 0.5 }
+layer { name: "other" type: "EuclideanLoss" bottom: "ip" bottom: "ip" top: "other" }
+"""
+
+
+def test_an_iteration_in_one_go_is_that_of_passes_called_for_themselves(place):
+    """With a weight that two layers share, one that does not learn, and shapes that change on the way."""
+    Path("net.prototxt").write_text(_IN_ONE_GO)
+    Path("solver.prototxt").write_text(
+        'train_net: "net.prototxt" base_lr: 0.1 momentum: 0.9 weight_decay: 0.01 lr_policy: "inv" gamma: 0.1 '
+        'power: 0.75 average_loss: 3 random_seed: 5 snapshot_after_train: false type: "SGD"'
+    )
+    found = []
+    for apart in (False, True):
+        solver = caffe.get_solver("solver.prototxt")
+        losses, kept = [], solver.net.params["ip"][0].diff
+        for iteration in range(9):
+            if iteration == 6:
+                solver.net.blobs["data"].reshape(3, 2, 8, 6)
+                solver.net.blobs["label"].reshape(3)
+            if apart:
+                for blob in (b for blobs in solver.net.params.values() for b in blobs):
+                    blob.diff[...] = 0
+                losses.append(solver.net.forward()["loss"].item())
+                solver.net.backward()
+                solver.apply_update()
+            else:
+                solver.step(1)
+                losses.append(solver.net.blobs["loss"].data.item())
+        assert kept.any()
+        assert np.shares_memory(kept, solver.net.params["ip"][0].diff)
+        values = [
+            getattr(b, w).copy() for bs in solver.net.params.values() for b in bs for w in ("data", "diff")
+        ]
+        found.append((losses, values))
+    assert found[0][0] == found[1][0]
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from freshpot.engine.workspace import Workspace
 from freshpot.errors import ArgumentError, FreshpotError, GradientError, ShapeError
+from freshpot.native.machine import lanes
 from freshpot.net import Net, Op, registry
 from freshpot.net.gradient import gradient_of
+from freshpot.ops._window import batch_last
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -178,6 +180,28 @@ def test_max_pool_gives_ties_to_the_first() -> None:
     assert back(X, index, Y).tolist() == [[[[1, 0, 1, 0], [0, 0, 0, 0]]]]
 
 
+@pytest.mark.parametrize(
+    ("kernels", "strides"),
+    [([2, 2], [2, 2]), ([3, 3], [2, 2]), ([2, 3], [3, 3]), ([2, 2], [1, 1])],
+    ids=["side by side", "overlapping", "apart", "at every pixel"],
+)
+def test_a_narrow_index_names_the_same_pixels(kernels: list[int], strides: list[int]) -> None:
+    """Also where the image lies otherwise in the backward pass, as when a program has looked at it meanwhile."""
+    args = {"kernels": kernels, "strides": strides, "round_up": 0}
+    torch.manual_seed(3)
+    X = batch_last(torch.randn(20, 3, 9, 11).mul(2).round())
+    with torch.no_grad():
+        Y, index = kernel("CaffeMaxPool", 1, 2, **args)(X)
+        Y1, narrow = kernel("CaffeMaxPool", 1, 2, narrow=1, **args)(X)
+        assert narrow.dtype is (torch.uint8 if lanes() else torch.int64)
+        assert Y.equal(Y1)
+        dY = torch.randn(Y.shape)
+        wanted = kernel("CaffeMaxPoolGradient", 3, **args)(X, index, dY)
+        for image in (X, X.contiguous()):
+            found = kernel("CaffeMaxPoolGradient", 3, narrow=1, **args)(image, narrow, dY)
+            torch.testing.assert_close(found, wanted)
+
+
 def test_mask_counts_in_the_image_not_in_its_padding() -> None:
     X = torch.arange(30.0).view(1, 1, 5, 6)
     *_, mask = kernel("CaffeMaxPool", 1, 3, kernels=[4, 4], strides=[3, 3], pads=[3, 3])(X)
@@ -314,10 +338,19 @@ def test_batch_norm_refuses_other_channels() -> None:
         ws.run_once(Net("refused", [op]))
 
 
-@pytest.mark.parametrize("label", [4.0, -1.0, float("nan")])
+@pytest.mark.parametrize("label", [4.0, -1.0, float("nan"), float("inf"), -1e30])
 def test_a_label_that_is_no_class_is_refused(label: float) -> None:
     ws = Workspace()
     ws.feed("x", torch.randn(3, 4))
     ws.feed("label", torch.tensor([0.0, label, 3.0]))
     with pytest.raises(FreshpotError, match="out of bounds"):
         ws.run_once(Net("n", [Op("CaffeSoftmaxWithLoss", ["x", "label"], ["loss", "P"], {"axis": 1})]))
+
+
+def test_a_label_counts_without_its_fraction() -> None:
+    """As in the original, which makes an int of it."""
+    run = kernel("CaffeSoftmaxWithLoss", 2, 2, axis=1)
+    X = torch.randn(3, 4)
+    with torch.no_grad():
+        found, wanted = (run(X, torch.tensor(labels)) for labels in ([-0.5, 3.9, 1.2], [0.0, 3.0, 1.0]))
+    assert found[0] == wanted[0] > 0

@@ -11,7 +11,7 @@ from caffe import _log, _mode, _random
 from caffe._net.layer import Lowering
 from caffe.proto import caffe_pb2
 from freshpot.data.datum_batches import DatumBatches
-from freshpot.data.pinned import Pinner, on_device
+from freshpot.data.pinned import Pinned, Pinner, on_device
 from freshpot.data.prefetch import Prefetcher
 from freshpot.data.transforms import ImageTransform
 from freshpot.errors import ArgumentError, DataError
@@ -118,8 +118,12 @@ class Feed:
         """Put the next batch into the tops."""
         self.taken += 1
         self._pinner.serve(self._site.device)
-        tensors = on_device(next(self._batches), self._site.device)
-        for top, tensor in zip(self._tops, tensors, strict=False):  # the label is optional
+        batch = next(self._batches)
+        if self._site.device.type == "cpu" and not isinstance(batch, Pinned):
+            for top, array in zip(self._tops, batch, strict=False):  # the label is optional
+                top.put_array(array)
+            return
+        for top, tensor in zip(self._tops, on_device(batch, self._site.device), strict=False):
             top.put(tensor)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from caffe import _log
 from caffe._layers import _feeding
@@ -90,7 +89,7 @@ class _Memory:
         if self._arrays is None:
             raise MissingBlobError("has no data: call net.set_input_arrays(data, labels) first.")
         for top, array in zip(self._tops, self._arrays, strict=True):
-            top.put(torch.from_numpy(array[self._row : self._row + self.batch]), borrowed=True)
+            top.put_array(array[self._row : self._row + self.batch], borrowed=True)
         self._row = (self._row + self.batch) % len(self._arrays[0])
 
 

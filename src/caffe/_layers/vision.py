@@ -160,7 +160,7 @@ def _pair(low: Lowering, name: str, short: str) -> list[int]:
 def _pool(low: Lowering, method: str, source: str, tops: list[str], **window: Any) -> None:
     """The operator of a pooling method."""
     if method == "MAX":
-        low.op("CaffeMaxPool", [source], [tops[0], f"{tops[0]}/index", *tops[1:]], **window)
+        low.op("CaffeMaxPool", [source], [tops[0], f"{tops[0]}/index", *tops[1:]], narrow=1, **window)
     elif method == "AVE":
         low.op("CaffeAveragePool", [source], tops, **window)
     else:

@@ -134,16 +134,22 @@ class NetBlob:
                     cell.reshape(dims)
 
     # ---- contents ------------------------------------------------------------------------------
-    def put(self, values: torch.Tensor, *, borrowed: bool = False) -> None:
-        """Take data that were made on the CPU, or are on the net's device: a copy, where the blob keeps its memory.
-
-        ``borrowed``: they are somebody else's, and the blob must never hold them themselves.
-        """
+    def put(self, values: torch.Tensor) -> None:
+        """Take data that were made on the CPU, or are on the net's device: a copy, where the blob keeps its memory."""
         cell = self.data_cell
         if not (isinstance(cell, KeptBlob) and values.is_cpu and cell.peek.is_cpu):
-            cell.value = to_device(values.clone() if borrowed else values, cell.peek.device)
+            cell.value = to_device(values, cell.peek.device)
         elif not feed_again(cell, values.numpy()):
             feed_kept(cell, values.clone())
+
+    def put_array(self, values: np.ndarray, *, borrowed: bool = False) -> None:
+        """`put` for an array of the host's: copied to where the last one was, if it is alike.
+
+        ``borrowed``: it is somebody else's, and the blob must never hold it itself.
+        """
+        if not feed_again(self.data_cell, values):
+            given = values.copy() if borrowed or not values.flags.writeable else values
+            self.put(torch.from_numpy(given))
 
     def make_diff(self) -> None:
         """Let there be a diff: zeros if nothing was written to it since the shape changed."""

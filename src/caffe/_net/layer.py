@@ -385,11 +385,12 @@ class Layer:
 
     def loss(self) -> float:
         """The weighted loss of the tops as they are now."""
-        return sum(
-            weight * float(glance(top.data_cell).sum())
-            for top, weight in zip(self.tops, self.loss_weights, strict=True)
-            if weight
-        )
+        total = 0.0
+        for top, weight in zip(self.tops, self.loss_weights, strict=True):
+            if weight:
+                value = glance(top.data_cell)
+                total += weight * (value if value.numel() == 1 else value.sum()).item()
+        return total
 
     def backward(self, propagate_down: list[bool]) -> None:
         """Write the diffs of the bottoms asked for; add to the diffs of the parameters that learn."""

@@ -124,6 +124,7 @@ class CaffeNet:
         self._memory = 0
         self._forwards: dict[tuple[int, int], passes.Forward] = {}
         self._backwards: dict[tuple[int, int, bool], passes.Backward] = {}
+        self._both: passes.Both | None = None
 
     # ---- messages ------------------------------------------------------------------------------
     def place(self, i: int) -> str:
@@ -376,11 +377,19 @@ class CaffeNet:
         try:
             if self.before_forward or self.after_forward or self.debug_info:
                 return self._forward_singly(start, end)
-            if (start, end) not in self._forwards:
-                self._forwards[start, end] = passes.Forward(self, start, end)
-            return self._forwards[start, end].run()
+            return self._forward(start, end).run()
         finally:
             self.site.finish()
+
+    def _forward(self, start: int, end: int) -> passes.Forward:
+        if (start, end) not in self._forwards:
+            self._forwards[start, end] = passes.Forward(self, start, end)
+        return self._forwards[start, end]
+
+    def _backward(self, start: int, end: int, fresh: bool) -> passes.Backward:
+        if (start, end, fresh) not in self._backwards:
+            self._backwards[start, end, fresh] = passes.Backward(self, start, end, fresh)
+        return self._backwards[start, end, fresh]
 
     def follow_mode(self) -> None:
         """Be on the device of the mode that is in force: blobs move there."""
@@ -430,9 +439,7 @@ class CaffeNet:
                     self.clear_param_diffs()
                 self._backward_singly(start, end)
                 return
-            if (start, end, fresh) not in self._backwards:
-                self._backwards[start, end, fresh] = passes.Backward(self, start, end, fresh)
-            self._backwards[start, end, fresh].run()
+            self._backward(start, end, fresh).run()
         finally:
             self.site.finish()
 
@@ -442,16 +449,18 @@ class CaffeNet:
         Returns the other stretches of layers, in order, for somebody who runs their plans; None if that cannot be,
         since somebody is called between layers, or one is Python: then nothing was done.
         """
-        hooks = (self.before_forward, self.after_forward, self.before_backward, self.after_backward)
-        if self.debug_info or any(hooks):
+        if (
+            self.debug_info
+            or self.before_forward
+            or self.after_forward
+            or self.before_backward
+            or self.after_backward
+        ):
             return None
-        last = len(self.layers) - 1
-        forward = self._forwards.setdefault((0, last), passes.Forward(self, 0, last))
-        backward = self._backwards.setdefault((last, 0, True), passes.Backward(self, last, 0, True))
-        backward.follow()
-        if not forward.is_one or not backward.is_one:
-            return None
-        return forward.begin() + backward.begin()
+        if self._both is None:
+            last = len(self.layers) - 1
+            self._both = passes.Both(self._forward(0, last), self._backward(last, 0, True))
+        return self._both.begin()
 
     def _backward_singly(self, start: int, end: int) -> None:
         for i in range(start, end - 1, -1):

@@ -211,6 +211,7 @@ class Backward:
     @property
     def is_one(self) -> bool:
         """True if no layer of Python's takes part."""
+        self.follow()
         return not any(stretch.is_host for stretch in self._stretches)
 
     def follow(self) -> None:
@@ -225,13 +226,19 @@ class Backward:
             self._bind()
             self._key = key
 
-    def begin(self) -> list[Stretch]:
-        """Let there be diffs, zero where they are to be; the stretches, up to date, for who runs their plans."""
-        self.follow()
-        for layer in self._layers:
-            layer.make_diffs()
+    def begin(self, *, as_before: bool = False) -> list[Stretch]:
+        """Let there be diffs, zero where they are to be; the stretches, up to date, for who runs their plans.
+
+        ``as_before``: layers and shapes are known to be those of the last time.
+        """
+        if not as_before:
+            self.follow()
+            for layer in self._layers:
+                layer.make_diffs()
         for cell in self._zeros:
             cell.writable.zero_()
+        if as_before:
+            return self._stretches
         for stretch in self._stretches:
             if not stretch.is_host and stretch.plan is None:
                 stretch.join(joining.backward, self._net)
@@ -279,6 +286,30 @@ class Backward:
     def _left_out(self, written: set[int]) -> list[Cell]:
         """Diffs of parameters that this pass adds to, or leaves alone: zero them first."""
         return [p.blob.diff_cell for p in self._net.learnable if id(p.blob.diff_cell) not in written]
+
+
+class Both:
+    """A forward and a (fresh) backward pass over the whole net, one after the other, for who runs their plans."""
+
+    def __init__(self, forward: Forward, backward: Backward) -> None:
+        self._forward, self._backward = forward, backward
+        self._is_one = forward.is_one and backward.is_one
+        #: what shapes and layers were like the last time, and the stretches
+        self._looked: list[Any] = [None]
+        self._stretches: list[Stretch] = []
+
+    def begin(self) -> list[Stretch] | None:
+        """Run the data layers, let there be diffs; the other stretches, in order. None if a layer among them is Python,
+        or writes over a loss: then nothing was done."""
+        if not self._is_one:
+            return None
+        forward = self._forward.begin()
+        looked = [stretch.looked for stretch in forward]
+        as_before = looked == self._looked and None not in looked
+        backward = self._backward.begin(as_before=as_before)
+        if not as_before:
+            self._looked, self._stretches = looked, forward + backward
+        return self._stretches
 
 
 def _sources(net: CaffeNet, stretch: Stretch) -> list[NetBlob]:

@@ -6,6 +6,7 @@ Owned here: the seven policies, in single precision where the original is. Who c
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,15 @@ from caffe import _log
 from freshpot.errors import ArgumentError, near_matches
 
 _one = np.float32(1)
+_single = struct.Struct("f")
+
+
+def _f32(value: float) -> float:
+    """A number as single precision has it; of a sum or product of two such numbers, what single precision gives."""
+    try:
+        return _single.unpack(_single.pack(value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def learning_rate(param: Any, iteration: int, current_step: int) -> tuple[float, int]:
@@ -28,17 +38,17 @@ def learning_rate(param: Any, iteration: int, current_step: int) -> tuple[float,
     Raises:
         ArgumentError: no such policy, or a field that it needs is missing or wrong.
     """
-    if param.lr_policy not in _POLICIES:
+    policy = param.lr_policy
+    if policy not in _POLICIES:
         raise ArgumentError(
-            f"there is no lr_policy '{param.lr_policy}'. Known: {', '.join(_POLICIES)}."
-            f"{near_matches(param.lr_policy, _POLICIES)}"
+            f"there is no lr_policy '{policy}'. Known: {', '.join(_POLICIES)}.{near_matches(policy, _POLICIES)}"
         )
-    if param.lr_policy in ("step", "exp", "inv", "multistep", "sigmoid") and param.gamma < 0:
-        raise ArgumentError(f"lr_policy '{param.lr_policy}' needs gamma >= 0, got {param.gamma:g}.")
-    if param.lr_policy in ("step", "sigmoid") and param.stepsize <= 0:
-        raise ArgumentError(f"lr_policy '{param.lr_policy}' needs stepsize > 0, got {param.stepsize}.")
+    if policy in ("step", "exp", "inv", "multistep", "sigmoid") and param.gamma < 0:
+        raise ArgumentError(f"lr_policy '{policy}' needs gamma >= 0, got {param.gamma:g}.")
+    if policy in ("step", "sigmoid") and param.stepsize <= 0:
+        raise ArgumentError(f"lr_policy '{policy}' needs stepsize > 0, got {param.stepsize}.")
     step = _step(param, iteration, current_step)
-    return float(np.float32(_POLICIES[param.lr_policy](param, iteration, step))), step
+    return _f32(_POLICIES[policy](param, iteration, step)), step
 
 
 def _step(param: Any, iteration: int, current: int) -> int:
@@ -67,8 +77,8 @@ def _exp(p: Any, iteration: int, step: int) -> float:
 
 
 def _inv(p: Any, iteration: int, step: int) -> float:
-    base = _one + np.float32(p.gamma) * np.float32(iteration)
-    return float(np.float32(p.base_lr) * np.float32(math.pow(base, -p.power)))
+    base = _f32(1 + _f32(p.gamma * _f32(iteration)))
+    return p.base_lr * _f32(math.pow(base, -p.power))
 
 
 def _poly(p: Any, iteration: int, step: int) -> float:

@@ -15,7 +15,7 @@ from caffe._nccl import NCCL
 from caffe._solver import nets, rates, report, snapshots, whereabouts
 from caffe._solver.several import NONE, SNAPSHOT, STOP, Several
 from caffe._solver.update import SLOTS, Update
-from caffe._solver.whole import Losses, Whole
+from caffe._solver.whole import Whole
 from freshpot.errors import ArgumentError, near_matches
 
 Callback = Callable[[], None]
@@ -197,12 +197,13 @@ class Solver(pycaffe.instance):
             self._call(on_start for on_start, _ in self._callbacks)
             shown = bool(param.display) and self._iter % param.display == 0
             self._train.debug_info = shown and param.debug_info
-            losses = self._as_one()
+            rate = self._rate_as_one()
+            losses = None if rate is None else self._whole.run(rate, self._iter)
             self._display.add_loss(self._passes() if losses is None else losses, start)
             if shown:
                 self._display.iteration()
             self._call(on_gradients_ready for _, on_gradients_ready in self._callbacks)
-            self._update_weights(done=losses is not None)
+            self._update_weights(None if losses is None else rate)
             if not self._go_on():
                 break
 
@@ -222,18 +223,17 @@ class Solver(pycaffe.instance):
             self._train.backward_all(fresh=k == 0 and not self._user_calls)
         return loss / self._param.iter_size
 
-    def _as_one(self) -> Losses | None:
-        """Both passes and the update as one graph, where that can be; the losses, or None if nothing was done."""
+    def _rate_as_one(self) -> float | None:
+        """The rate of an iteration whose passes and update may run in one go; None where they may not."""
         param = self._param
-        if _mode.place.type == "cpu" or self._callbacks or param.iter_size > 1:
+        if self._callbacks or param.iter_size > 1:
             return None
         if param.lr_policy == "multistep" and self._iter in param.stepvalue:
             return None  # the log says so after the passes
         try:
-            rate = self._learning_rate()
+            return self._learning_rate()
         except ArgumentError:
             return None  # it is refused after the passes
-        return self._whole.run(rate, self._iter)
 
     def _tests_are_due(self) -> bool:
         interval = self._param.test_interval
@@ -245,14 +245,14 @@ class Solver(pycaffe.instance):
 
     def apply_update(self) -> None:
         """Update the weights from their diffs, as at the end of an iteration."""
-        self._update_weights(done=False)
+        self._update_weights(None)
 
-    def _update_weights(self, done: bool) -> None:
-        """The end of an iteration, whose update may be ``done`` already."""
-        rate = self._learning_rate()
+    def _update_weights(self, done: float | None) -> None:
+        """The end of an iteration; ``done``: the rate of its update, if that was made already."""
+        rate = self._learning_rate() if done is None else done
         if self._param.display and self._iter % self._param.display == 0:
             _log.info("sgd_solver.cpp:112", f"Iteration {self._iter}, lr = {rate:g}")
-        if done:
+        if done is not None:
             self._update.say_clipped()
         else:
             self._update.run(rate, self._iter)

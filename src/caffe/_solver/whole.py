@@ -1,8 +1,8 @@
-"""An iteration on a GPU as one graph: forward and backward pass and update, launched together.
+"""An iteration in one go: forward and backward pass and update, with nothing looked at between them.
 
-Owned here: when that can be, and the losses that are left on the device until somebody reads them. Who calls it:
-`solver`. Where it cannot be (Python layers between others, callbacks, `iter_size`, `debug_info`), each pass is a graph
-of its own, by its plan.
+Owned here: when that can be; on a GPU, the graph that launches them together and the losses that are left on the device
+until somebody reads them. Who calls it: `solver`. Where it cannot be (Python layers between others, callbacks,
+`iter_size`, `debug_info`), each pass is called for itself.
 """
 
 from __future__ import annotations
@@ -30,16 +30,19 @@ class Whole:
         self._plans: list[Plan] = []
         self._stretches: dict[int, Stretch] = {}
         self._graph: Graph | None = None
+        self._bound: list[Stretch] = []
+        self._bound_update: Plan | None = None
+        self._last: list[int] = []
 
-    def run(self, rate: float, iteration: int) -> Losses | None:
-        """Run one iteration; returns its losses. None if it cannot be run so: then nothing was done.
+    def run(self, rate: float, iteration: int) -> Losses | float | None:
+        """Run one iteration; returns its losses, on the CPU their sum. None: it cannot be run so, and nothing was done.
 
         Raises:
             NetError: a layer failed; names it.
         """
         net = self._net
         net.follow_mode()
-        if net.site.device.type == "cpu" or (self._graph is not None and self._graph.hopeless):
+        if self._graph is not None and self._graph.hopeless:
             return None
         stretches = net.passes_as_one()
         if stretches is None:
@@ -48,24 +51,41 @@ class Whole:
             update = self._update.prepare(rate, iteration)
             self._bind(stretches, update)
             self._run()
+            if net.site.device.type == "cpu":
+                return sum((net.layers[i].loss() for i in self._last), 0.0)
             return [layer for stretch in stretches if (layer := self._losses(stretch))]
         finally:
             net.site.finish()
 
     def _bind(self, stretches: list[Stretch], update: Plan | None) -> None:
+        if stretches is self._bound and update is self._bound_update:
+            return
+        self._bound, self._bound_update = stretches, update
         found = {id(s.plan): s for s in stretches if s.plan is not None}
         plans = [s.plan for s in stretches if isinstance(s.plan, Plan)] + ([update] if update else [])
+        #: layers whose losses count: the last of each stretch
+        self._last = [s.layers[-1] for s in stretches if not s.is_backward]
         if plans != self._plans:
             self._plans, self._stretches = plans, found
             self._graph = of_plans(plans, self._place)
 
     def _run(self) -> None:
         graph = self._graph
-        if graph is not None and all(plan.checked for plan in self._plans) and graph.run():
+        if graph is None:
+            plan = None
+            try:
+                for plan in self._plans:
+                    plan.run()
+            except NetError as error:
+                if plan is not None:
+                    self._place(plan, error)
+                raise
+            return
+        if all(plan.checked for plan in self._plans) and graph.run():
             return
         for plan in self._plans:
             try:
-                plan.run() if graph is None or graph.hopeless else plan.run_within()
+                plan.run() if graph.hopeless else plan.run_within()
             except NetError as error:
                 self._place(plan, error)
                 raise

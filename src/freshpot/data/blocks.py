@@ -57,7 +57,9 @@ class Block:
         return len(self.values)
 
     def part(self, begin: int, end: int, step: int = 1) -> Block:
-        """The records from ``begin`` to before ``end``, every ``step``-th of them; shares memory."""
+        """The records from ``begin`` to before ``end``, every ``step``-th; shares memory. All: the block itself."""
+        if begin == 0 and step == 1 and end == len(self):
+            return self
         which = slice(begin, end, step)
         made = Block(self.keys[which], self.values[which])
         if self.origin is None:

@@ -103,6 +103,8 @@ class ImageTransform:
         """
         shape = self.shape(images.shape[1:])
         self._check_mean(images.shape[1:])
+        if not self._crop and not self._mirror and images[0].size <= _LARGE:
+            return self._scaled(images, self._mean)
         count = len(images)
         flips = self._random.integers(0, 2, count) > 0 if self._mirror else np.zeros(count, bool)
         rows, columns = self._places(images.shape)
@@ -113,14 +115,18 @@ class ImageTransform:
             images = _cut(images, rows, columns, self._crop)
             if mean is not None:
                 mean = _cut(np.broadcast_to(mean, (count, *mean.shape)), rows, columns, self._crop)
-        if mean is None and not len(self._mean_values):
-            made = np.multiply(images, self._scale, dtype=np.float32)
-        else:
-            made = self._subtract(images, mean)
-            if self._scale != 1:
-                made *= self._scale
+        made = self._scaled(images, mean)
         if flips.any():
             made[flips] = made[flips, :, :, ::-1]
+        return made
+
+    def _scaled(self, images: NDArray[Any], mean: FloatArray | None) -> FloatArray:
+        """Less their mean, times the scale; in memory of their own."""
+        if mean is None and not len(self._mean_values):
+            return np.multiply(images, self._scale, dtype=np.float32)
+        made = self._subtract(images, mean)
+        if self._scale != 1:
+            made *= self._scale
         return made
 
     def _one_by_one(

@@ -18,7 +18,8 @@ from llvmlite import ir
 #: a value of the language under construction: an address, an integer, a vector
 Value: TypeAlias = Any
 
-_VOID, _I32, _I64, _F32 = ir.VoidType(), ir.IntType(32), ir.IntType(64), ir.FloatType()
+_VOID, _F32 = ir.VoidType(), ir.FloatType()
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _POINTER = ir.PointerType()
 _ASKS, _KERNEL = ir.FunctionType(_I32, []), ir.FunctionType(_VOID, [_POINTER])
 #: entries of the table before the arrays' addresses
@@ -277,7 +278,22 @@ class Kernel:
         place = self._builder.gep(address, [self.integer(offset)], source_etype=_I64)
         self._builder.store(vector, place, align=8)
 
+    def load_bytes(self, address: Value, offset: int | Value) -> Value:
+        """A vector of int32 from an array of bytes, ``offset`` bytes further."""
+        place = self._builder.gep(address, [self.integer(offset)], source_etype=_I8)
+        loaded = self._builder.load(place, typ=ir.VectorType(_I8, self.lanes), align=1)
+        return self._builder.zext(loaded, ir.VectorType(_I32, self.lanes))
+
+    def store_bytes(self, vector: Value, address: Value, offset: int | Value) -> None:
+        """Write a vector of int32 as bytes."""
+        place = self._builder.gep(address, [self.integer(offset)], source_etype=_I8)
+        self._builder.store(self._builder.trunc(vector, ir.VectorType(_I8, self.lanes)), place, align=1)
+
     # ---- vectors -------------------------------------------------------------------------------
+    def small_number(self, number: int) -> Value:
+        """A vector of int32, all this number."""
+        return ir.Constant(ir.VectorType(_I32, self.lanes), [number] * self.lanes)
+
     def zeros(self) -> Value:
         """A vector of zeros."""
         return ir.Constant(self.vector, [0.0] * self.lanes)
@@ -309,8 +325,8 @@ class Kernel:
         return self._builder.call(self._maximum, [a, b])
 
     def equal(self, a: Value, b: Value) -> Value:
-        """Lane by lane, whether a == b; both float or both int64."""
-        if a.type == self.numbers:
+        """Lane by lane, whether a == b; both float or both of whole numbers."""
+        if a.type != self.vector:
             return self._builder.icmp_signed("==", a, b)
         return self._builder.fcmp_ordered("==", a, b)
 

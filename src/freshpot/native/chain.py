@@ -40,7 +40,7 @@ class Link:
         code: Code,
         tensors: Sequence[Tensor],
         numbers: Sequence[int] = (),
-        failed: Callable[[], None] | None = None,
+        failed: Callable[[], object] | None = None,
         kept: Sequence[Tensor] = (),
     ) -> None:
         from freshpot.native.build import HEADER  # which loads the compiler: not before it is needed

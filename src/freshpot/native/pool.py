@@ -78,39 +78,46 @@ def _forward(s: Shape) -> Emitter:
     return emit
 
 
-def _forward_with_index(s: Shape) -> Emitter:
+def _forward_with_index(s: Shape, narrow: bool) -> Emitter:
     def emit(k: Kernel) -> None:
         X, Y, index = (k.array(i) for i in range(3))
 
         def window(corner: Value, at: Value, made: Value) -> None:
             _, *others = _places(s)
-            best, where = k.load(k.at(X, at)), k.spread_number(corner)
-            for place in others:
+            name = _namer(k, corner, narrow)
+            best, where = k.load(k.at(X, at)), name(0, 0)
+            for number, place in enumerate(others, 1):
                 x = k.load(k.at(X, at), place * s.pitch)
                 better = k.greater_or_nan(x, best)
                 best = k.where(better, x, best)
-                where = k.where(better, k.spread_number(k.add(corner, place)), where)
+                where = k.where(better, name(number, place), where)
             k.store(best, Y, made)
-            k.store_numbers(where, index, made)
+            (k.store_bytes if narrow else k.store_numbers)(where, index, made)
 
         _windows(k, s, window)
 
     return emit
 
 
-def _backward(s: Shape, by_index: bool) -> Emitter:
+def _namer(k: Kernel, corner: Value, narrow: bool) -> Callable[[int, int], Value]:
+    """How an index names a pixel of a window: by its number in there (narrow), or by its place in the image."""
+    if narrow:
+        return lambda number, place: k.small_number(number)
+    return lambda number, place: k.spread_number(k.add(corner, place))
+
+
+def _backward(s: Shape, index: str) -> Emitter:
+    """``index``: "": the pixels that equal Y; "wide", "narrow": the one that it names."""
+
     def emit(k: Kernel) -> None:
         X, Y, dY, dX = (k.array(i) for i in range(4))
+        load = {"": k.load, "wide": k.load_numbers, "narrow": k.load_bytes}[index]
 
         def window(corner: Value, at: Value, made: Value) -> None:
-            chosen = k.load_numbers(Y, made) if by_index else k.load(Y, made)
-            grad = k.load(dY, made)
-            for place in _places(s):
+            chosen, grad, name = load(Y, made), k.load(dY, made), _namer(k, corner, index == "narrow")
+            for number, place in enumerate(_places(s)):
                 offset = place * s.pitch
-                if by_index:
-                    hit = k.equal(chosen, k.spread_number(k.add(corner, place)))
-                else:
-                    hit = k.equal(chosen, k.load(k.at(X, at), offset))
+                hit = k.equal(chosen, name(number, place) if index else k.load(k.at(X, at), offset))
                 share = k.where(hit, grad, k.zeros())
                 if not s.apart:
                     share = k.fadd(k.load(k.at(dX, at), offset), share)
@@ -128,9 +135,12 @@ def forward(s: Shape) -> Native:
 
 
 @functools.lru_cache(256)
-def forward_with_index(s: Shape) -> Native:
-    """The same, and where in the image (int64, row by row) the first maximum lies: call with X, Y, index."""
-    return Native("max_pool_forward_with_index", _forward_with_index(s), 3)
+def forward_with_index(s: Shape, narrow: bool) -> Native:
+    """The same, and which is the first maximum: call with X, Y, index.
+
+    The index is int64: where in the image, row by row; or, if it is narrow, uint8: which pixel of the window.
+    """
+    return Native("max_pool_forward_with_index", _forward_with_index(s, narrow), 3)
 
 
 @functools.lru_cache(256)
@@ -139,10 +149,10 @@ def backward(s: Shape) -> Native:
 
     Unless the windows cover the image, dX must hold zeros before.
     """
-    return Native("max_pool_backward", _backward(s, by_index=False), 4)
+    return Native("max_pool_backward", _backward(s, ""), 4)
 
 
 @functools.lru_cache(256)
-def backward_by_index(s: Shape) -> Native:
+def backward_by_index(s: Shape, narrow: bool) -> Native:
     """The same, where the pixel that the index names gets dY. Call with anything, index, dY, dX."""
-    return Native("max_pool_backward_by_index", _backward(s, by_index=True), 4)
+    return Native("max_pool_backward_by_index", _backward(s, "narrow" if narrow else "wide"), 4)

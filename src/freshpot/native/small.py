@@ -1,7 +1,8 @@
 """What nets of a few numbers are made of, as machine code: fully connected layers, softmax, losses, updates.
 
 Owned here: the kernels. Who calls it: ops/_small. Sizes are entries of the table, so each is compiled once. All work
-on contiguous float32 in the order of its indices; labels are int32 or int64. They run on one thread (`chain`).
+on contiguous float32 in the order of its indices; labels are int32 or int64, of Caffe float32. They run on one thread
+(`chain`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _POINTER = ir.PointerType()
 #: rows of a product that are made at a time
 _ROWS = 4
-#: probabilities are kept at or above this, so that the logarithm is finite
-SMALLEST = 1e-20
+#: probabilities are kept at or above this, so that the logarithm is finite: by Caffe2, and by Caffe
+SMALLEST, CAFFE_SMALLEST = 1e-20, 1.17549435e-38
 
 
 def _vectors(k: Kernel, count: Value, body: Callable[[Value, Value], None]) -> None:
@@ -169,25 +170,34 @@ def _softmax_gradient(k: Kernel) -> None:
         _vectors(k, D, slopes)
 
 
-def _labels(wide: bool, k: Kernel, label: Value, at: Value, condition: Value) -> Value:
-    """Labels as int64."""
-    if wide:
-        return masked.load_numbers(k, label, at, condition)
-    return masked.load_short_numbers(k, label, at, condition)
+def _labels(kind: str, k: Kernel, label: Value, at: Value, condition: Value, D: Value) -> tuple[Value, Value]:
+    """Labels as int64, and where they are no class. Those of Caffe are floats, which count without their fraction."""
+    b = k._builder
+    if kind == "float":
+        given = masked.load(k, k.at(label, at), condition)
+        classes = k._copies(b.sitofp(D, ir.FloatType()), k.vector)
+        right = b.and_(f.less(k, f.number(k, -1.0), given), f.less(k, given, classes))
+        return b.fptosi(k.where(right, given, k.zeros()), k.numbers), b.not_(right)
+    load = masked.load_numbers if kind == "64" else masked.load_short_numbers
+    found = load(k, label, at, condition)
+    return found, b.icmp_unsigned(">=", found, k.spread_number(D))
 
 
 def _picked(
-    wide: bool, k: Kernel, places: tuple[int, int, int], body: Callable[[Value, Value, Value, Value], None]
+    kind: str,
+    k: Kernel,
+    places: tuple[int, int, int],
+    body: Callable[[Value, Value, Value, Value], None],
+    smallest: float = SMALLEST,
 ) -> None:
     """``body(at, condition, offsets, p)`` for each vector of rows: where in X (M, D) the numbers at the labels lie,
-    and these numbers, at least ``SMALLEST``. ``places`` in the table: X, label, the first number (M, D, the mark)."""
+    and these numbers, at least ``smallest``. ``places`` in the table: X, label, the first number (M, D, the mark)."""
     X, label = k.array(places[0]), k.array(places[1])
     M, D, mark = k.number(places[2]), k.number(places[2] + 1), k.array(places[2] + 2)
 
     def rows(at: Value, condition: Value) -> None:
-        found = _labels(wide, k, label, at, condition)
         b = k._builder
-        outside = b.icmp_unsigned(">=", found, k.spread_number(D))
+        found, outside = _labels(kind, k, label, at, condition, D)
         wrong = b.bitcast(b.and_(outside, condition), ir.IntType(k.lanes))
         with k.when(b.icmp_unsigned("!=", wrong, ir.Constant(ir.IntType(k.lanes), 0))):
             k.store_whole(1, mark)
@@ -195,22 +205,52 @@ def _picked(
         row = masked.lane_numbers(k, at, 1)
         offsets = b.add(b.mul(row, k.spread_number(D)), found)
         p = masked.gather(k, X, offsets, right)
-        body(at, right, offsets, k.maximum(p, f.number(k, SMALLEST)))
+        body(at, right, offsets, k.maximum(p, f.number(k, smallest)))
 
     _vectors(k, M, rows)
 
 
-def _cross_entropy(wide: bool, k: Kernel) -> None:
+def _caffe_loss(k: Kernel) -> None:
+    """P (M, D), label (M), loss (one number), what the sum is divided by; M, D, mark."""
+    loss, divisor = k.array(2), k.array(3)
+    total = k.variables(1)
+    total[0] = k.zeros()
+
+    def each(at: Value, condition: Value, offsets: Value, p: Value) -> None:
+        total[0] = k.fsub(total[0], k.where(condition, f.logarithm(k, p), k.zeros()))
+
+    _picked("float", k, (0, 1, 4), each, CAFFE_SMALLEST)
+    mean = f.divide(k, f.across(k, total[0], k.fadd), k.spread(divisor))
+    masked.store(k, mean, loss, k.first_lanes(1))
+
+
+def _caffe_loss_gradient(k: Kernel) -> None:
+    """P (M, D), label (M), the loss's gradient, what the sum was divided by, dX (M, D); M, D, mark."""
+    P, dX = k.array(0), k.array(4)
+    share = f.divide(k, k.spread(k.array(2)), k.spread(k.array(3)))
+
+    def all_of_them(at: Value, condition: Value) -> None:
+        masked.store(k, k.fmul(masked.load(k, k.at(P, at), condition), share), k.at(dX, at), condition)
+
+    _vectors(k, k.mul(k.number(5), k.number(6)), all_of_them)
+
+    def each(at: Value, condition: Value, offsets: Value, p: Value) -> None:
+        masked.scatter(k, k.fmul(k.fsub(p, f.number(k, 1.0)), share), dX, offsets, condition)
+
+    _picked("float", k, (0, 1, 5), each, CAFFE_SMALLEST)
+
+
+def _cross_entropy(kind: str, k: Kernel) -> None:
     """X (M, D), label (M), Y (M); M, D, mark."""
     Y = k.array(2)
 
     def each(at: Value, condition: Value, offsets: Value, p: Value) -> None:
         masked.store(k, k._builder.fneg(f.logarithm(k, p)), k.at(Y, at), condition)
 
-    _picked(wide, k, (0, 1, 3), each)
+    _picked(kind, k, (0, 1, 3), each)
 
 
-def _cross_entropy_gradient(wide: bool, k: Kernel) -> None:
+def _cross_entropy_gradient(kind: str, k: Kernel) -> None:
     """X (M, D), label (M), dY (M), dX (M, D); M, D, mark."""
     dY, dX = k.array(2), k.array(3)
 
@@ -223,7 +263,7 @@ def _cross_entropy_gradient(wide: bool, k: Kernel) -> None:
         slope = f.divide(k, masked.load(k, k.at(dY, at), condition), p)
         masked.scatter(k, k._builder.fneg(slope), dX, offsets, condition)
 
-    _picked(wide, k, (0, 1, 4), each)
+    _picked(kind, k, (0, 1, 4), each)
 
 
 def _mean(k: Kernel) -> None:
@@ -319,10 +359,12 @@ _KERNELS: dict[str, Emitter] = {
     "relu_gradient": _relu_gradient,
     "softmax": _softmax,
     "softmax_gradient": _softmax_gradient,
-    "cross_entropy_32": functools.partial(_cross_entropy, False),
-    "cross_entropy_64": functools.partial(_cross_entropy, True),
-    "cross_entropy_gradient_32": functools.partial(_cross_entropy_gradient, False),
-    "cross_entropy_gradient_64": functools.partial(_cross_entropy_gradient, True),
+    "cross_entropy_32": functools.partial(_cross_entropy, "32"),
+    "cross_entropy_64": functools.partial(_cross_entropy, "64"),
+    "cross_entropy_gradient_32": functools.partial(_cross_entropy_gradient, "32"),
+    "cross_entropy_gradient_64": functools.partial(_cross_entropy_gradient, "64"),
+    "caffe_loss": _caffe_loss,
+    "caffe_loss_gradient": _caffe_loss_gradient,
     "mean": _mean,
     "mean_gradient": _mean_gradient,
     "weighted_step": _weighted_step,

@@ -16,8 +16,8 @@ from torch import Tensor
 from freshpot.native.machine import lanes
 from freshpot.ops._operator import Call, call
 
-#: numbers of the largest tensor, and multiplications of a product
-_MOST, _MOST_PRODUCTS = 1 << 14, 1 << 14
+#: numbers of the largest tensor, of one that is updated, and multiplications of a product
+_MOST, _MOST_UPDATED, _MOST_PRODUCTS = 1 << 15, 1 << 14, 1 << 19
 
 
 def unwatched() -> bool:
@@ -25,13 +25,13 @@ def unwatched() -> bool:
     return not (torch.is_grad_enabled() or torch.compiler.is_compiling())
 
 
-def fits(*tensors: Tensor) -> bool:
+def fits(*tensors: Tensor, most: int = _MOST) -> bool:
     """True if machine code can work on these: small, contiguous, float32, on the CPU."""
     return bool(lanes()) and all(
         type(t) is Tensor
         and t.is_cpu
         and t.dtype is torch.float32
-        and 0 < t.numel() <= _MOST
+        and 0 < t.numel() <= most
         and t.is_contiguous()
         for t in tensors
     )
@@ -46,7 +46,7 @@ def _link(
     name: str,
     tensors: Sequence[Tensor],
     numbers: Sequence[int],
-    failed: Callable[[], None] | None = None,
+    failed: Callable[[], object] | None = None,
     kept: Sequence[Tensor] = (),
 ) -> Call:
     from freshpot.native import small
@@ -72,6 +72,11 @@ def fc_gradient(
     made = [_link("product", [dY, X, dW], [N, M, K, 1, N])]
     made += [_link("column_sums", [dY, out], [M, N]) for out in db]
     return [*made, *(_link("product", [dY, W, out], [M, N, K, N, 1]) for out in dX)]
+
+
+def column_sums(X: Tensor, Y: Tensor) -> list[Call] | None:
+    """Y (N): the sums of a matrix (M, N) over its rows."""
+    return [_link("column_sums", [X, Y], X.shape)] if fits(X, Y) else None
 
 
 def relu(X: Tensor, Y: Tensor) -> list[Call] | None:
@@ -126,6 +131,25 @@ def cross_entropy_gradient(X: Tensor, label: Tensor, dY: Tensor, dX: Tensor) -> 
     return [_link(f"cross_entropy_gradient_{kind}", [X, label, dY, dX], X.shape, _pick(X, label))]
 
 
+def caffe_loss(
+    X: Tensor, P: Tensor, label: Tensor, loss: Tensor, divisor: float, failed: Callable[[], object]
+) -> list[Call] | None:
+    """P: of each row of X (M, D) the softmax; the sum of -log P at the labels (M floats), divided."""
+    if not fits(X, label, P, loss):
+        return None
+    shared = torch.tensor([divisor])
+    return [_link("softmax", [X, P], X.shape), _link("caffe_loss", [P, label, loss, shared], X.shape, failed)]
+
+
+def caffe_loss_gradient(
+    P: Tensor, dX: Tensor, label: Tensor, dloss: Tensor, divisor: float, failed: Callable[[], object]
+) -> list[Call] | None:
+    """Its gradient; P (M, D)."""
+    if not fits(P, label, dloss, dX):
+        return None
+    return [_link("caffe_loss_gradient", [P, label, dloss, torch.tensor([divisor]), dX], P.shape, failed)]
+
+
 def mean(X: Tensor, Y: Tensor) -> list[Call] | None:
     """The mean of all numbers."""
     if not fits(X, Y):
@@ -142,7 +166,7 @@ def mean_gradient(dY: Tensor, dX: Tensor) -> list[Call] | None:
 
 def weighted_step(X: Tensor, G: Tensor, w: Tensor, rate: Tensor) -> list[Call] | None:
     """X = w X + rate G."""
-    if not fits(X, G, w, rate):
+    if not fits(X, G, w, rate, most=_MOST_UPDATED):
         return None
     return [_link("weighted_step", [X, G, w, rate], [X.numel()], kept=[X])]
 
@@ -150,6 +174,6 @@ def weighted_step(X: Tensor, G: Tensor, w: Tensor, rate: Tensor) -> list[Call] |
 def step(name: str, arrays: Sequence[Tensor], numbers: Sequence[Tensor | float]) -> list[Call] | None:
     """An update of arrays where they are, which the kernel of that name describes."""
     given = [n if isinstance(n, Tensor) else torch.tensor([n], dtype=torch.float32) for n in numbers]
-    if not fits(*arrays, *given):
+    if not fits(*arrays, *given, most=_MOST_UPDATED):
         return None
     return [_link(name, [*arrays, *given], [arrays[0].numel()], kept=arrays)]

@@ -15,6 +15,7 @@ from torch.nn import Parameter
 
 from freshpot.native.batch import pitch
 from freshpot.native.machine import lanes
+from freshpot.ops import _small
 from freshpot.ops._memory import make
 from freshpot.ops._operator import Call, call
 from freshpot.ops._tune import choose
@@ -73,6 +74,18 @@ def weights(X: Tensor, W: Tensor, dY: Tensor) -> Tensor:
 def weights_calls(X: Tensor, W: Tensor, dY: Tensor, dW: Tensor) -> list[Call]:
     """Calls that fill dW (N, K), contiguous, from dY (M, N)."""
     return _chosen(WEIGHTS, _weights_ways(X, dY, dW), X, W)
+
+
+def bias(dY: Tensor) -> Tensor:
+    """db (N)."""
+    db = torch.empty(dY.shape[1])
+    make(bias_calls(dY, db))
+    return db
+
+
+def bias_calls(dY: Tensor, db: Tensor) -> list[Call]:
+    """Calls that fill db (N) from dY (M, N), contiguous."""
+    return _small.column_sums(dY, db) or [call(torch.sum, dY, 0, out=db)]
 
 
 def data(X: Tensor, W: Tensor, dY: Tensor) -> Tensor:

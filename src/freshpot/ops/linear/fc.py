@@ -115,14 +115,11 @@ class FC(Operator):
             ones = np.ones(len(dy), np.float32)
             made = [call(np.dot, dy.T, x, dw), *(call(np.dot, ones, dy, out) for out in others[:1])]
             return [*made, *(call(np.dot, dy, w, out) for out in others[1:])]
-        sums = [call(torch.sum, dY, 0, out=out) for out in db]
         if _batch_last.fits(inputs[0], W):
-            made = [*_batch_last.weights_calls(inputs[0], W, dY, dW), *sums]
-            return [
-                *made,
-                *(c for out in outputs[2:] for c in _batch_last.data_calls(inputs[0], W, dY, out)),
-            ]
-        made = [call(torch.mm, dY.t(), X, out=dW), *sums]
+            made = _batch_last.weights_calls(inputs[0], W, dY, dW)
+            made += [c for out in db for c in _batch_last.bias_calls(dY, out)]
+            return made + [c for out in outputs[2:] for c in _batch_last.data_calls(inputs[0], W, dY, out)]
+        made = [call(torch.mm, dY.t(), X, out=dW), *(call(torch.sum, dY, 0, out=out) for out in db)]
         return [*made, *(product_call(dY, W, out) for out in dX)]
 
     @gradient("X W dY -> dW db dX", calls=_gradient_calls)
@@ -147,7 +144,7 @@ class FC(Operator):
             return dW.view(W.shape), db, *(out.view(X.shape) for out in dX)
         if _batch_last.fits(X, matrix):
             dY = dY.contiguous()
-            dW, db = _batch_last.weights(X, matrix, dY).view(W.shape), dY.sum(0)
+            dW, db = _batch_last.weights(X, matrix, dY).view(W.shape), _batch_last.bias(dY)
             return (dW, db) if self.num_outputs < 3 else (dW, db, _batch_last.data(X, matrix, dY))
         dW = torch.mm(dY.t(), rows).view(W.shape)
         db = dY.sum(0)

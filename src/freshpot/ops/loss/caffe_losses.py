@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._memory import arrays, by_kernel, make, plain_arrays
-from freshpot.ops._operator import Call, Operator, call, gradient
-from freshpot.ops.loss import _picked
+from freshpot.ops import _small
+from freshpot.ops._memory import by_kernel, make
+from freshpot.ops._operator import Call, Operator, gradient
 
 _TINY = torch.finfo(torch.float32).tiny  # the smallest normal float, as the original's FLT_MIN
 _LOG_FLOOR = 1e-20  # the original's kLOG_THRESHOLD
@@ -95,15 +96,22 @@ class CaffeSoftmaxWithLoss(_Classes):
         return tuple(torch.empty(shape, dtype=X.dtype, device="meta") for shape in shapes[: self.num_outputs])
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        run = self._small(*inputs, *outputs) if len(outputs) == 2 else None
-        return by_kernel(self, inputs, outputs) if run is None else [call(run)]
+        made = self._few(*inputs, *outputs) if len(outputs) == 2 else None
+        return made or by_kernel(self, inputs, outputs)
 
-    def _small(self, X: Tensor, label: Tensor, loss: Tensor, P: Tensor) -> Callable[[], None] | None:
-        """The call for few scores, where all labels count alike."""
-        if self.has("ignore_label") or self.class_weights or not P.is_contiguous():
+    def _few(self, X: Tensor, label: Tensor, loss: Tensor, P: Tensor) -> list[Call] | None:
+        """The calls for few scores whose classes lie along the last axis, where all labels count alike."""
+        if not self._alike(X, P):
             return None
-        rows = _picked.rows_of(X, label, self.axis, lambda: self._by_torch(X, label))
-        return None if rows is None else _picked.forward(rows, X, P, loss, _TINY, self._constant(X, label))
+        rows, made = (t.view(-1, t.shape[-1]) for t in (X, P))
+        failed = partial(self._by_torch, X, label)
+        return _small.caffe_loss(rows, made, label, loss, self._constant(X, label), failed)
+
+    def _alike(self, *scores: Tensor) -> bool:
+        """True if classes lie along the last axis, and all labels count alike."""
+        last = self.axis % scores[0].dim() == scores[0].dim() - 1
+        plain = last and not self.has("ignore_label") and not self.class_weights
+        return plain and all(t.is_contiguous() for t in scores)
 
     def _constant(self, X: Tensor, label: Tensor) -> float:
         """What the sum is divided by where no label is ignored."""
@@ -115,10 +123,10 @@ class CaffeSoftmaxWithLoss(_Classes):
 
     def kernel(self, X: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         loss, P = X.new_empty(()), torch.empty_like(X)
-        run = self._small(X, label, loss, P) if self.num_outputs < 3 and plain_arrays(X, label) else None
-        if run is None:
+        few = self._few(X, label, loss, P) if self.num_outputs < 3 and _small.unwatched() else None
+        if few is None:
             return self._by_torch(X, label)
-        make([call(run)])
+        make(few)
         return loss, P
 
     def _by_torch(self, X: Tensor, label: Tensor) -> tuple[Tensor, ...]:
@@ -135,24 +143,23 @@ class CaffeSoftmaxWithLoss(_Classes):
         return (loss, P, logs.neg().view(label.shape)) if self.num_outputs > 2 else (loss, P)
 
     def _slope_calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        run = self._small_slope(*inputs, *outputs)
-        return by_kernel(self, inputs, outputs) if run is None else [call(run)]
+        return self._few_slopes(*inputs, *outputs) or by_kernel(self, inputs, outputs)
 
-    def _small_slope(
+    def _few_slopes(
         self, X: Tensor, label: Tensor, P: Tensor, dloss: Tensor, dX: Tensor
-    ) -> Callable[[], None] | None:
-        weighted = self.has("ignore_label") or self.class_weights
-        if weighted or not dX.is_contiguous() or arrays(P, dloss) is None:
+    ) -> list[Call] | None:
+        if not self._alike(P, dX):
             return None
-        rows = _picked.rows_of(P, label, self.axis, lambda: self._by_torch(X, label))
-        return None if rows is None else _picked.backward(rows, P, dloss, dX, self._constant(X, label))
+        rows, made = (t.view(-1, t.shape[-1]) for t in (P, dX))
+        failed = partial(self._by_torch, X, label)
+        return _small.caffe_loss_gradient(rows, made, label, dloss, self._constant(X, label), failed)
 
     @gradient("X label P dloss -> dX", calls=_slope_calls)
     def backward(self, X: Tensor, label: Tensor, P: Tensor, dloss: Tensor) -> Tensor:
         dX = torch.empty_like(X)
-        run = self._small_slope(X, label, P, dloss, dX) if plain_arrays(X, label) else None
-        if run is not None:
-            make([call(run)])
+        few = self._few_slopes(X, label, P, dloss, dX) if _small.unwatched() else None
+        if few is not None:
+            make(few)
             return dX
         folded = self.folded(P)
         numbers, counted = self.labels(label, folded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +13,7 @@ from freshpot.errors import ArgumentError, ArityError
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Call, Operator, call
-from freshpot.ops.optimizer._one_pass import OnePass, fits
+from freshpot.ops.optimizer._one_pass import fits, one_pass
 from freshpot.ops.optimizer._update import ITER, LR, f32
 
 _MOMENTUM = Arg("momentum", float, 0.0, "share of the history that is kept")
@@ -169,30 +169,32 @@ class CaffeSGD(CaffeUpdate):
     """
 
     def kernel_inplace(self, lr: Tensor, it: Tensor, *blobs: Tensor) -> tuple[Tensor, ...]:
-        one = self._in_one_pass(blobs)
-        if one is None:
+        update = self._in_one_pass(lr, blobs)
+        if update is None:
             return super().kernel_inplace(lr, it, *blobs)
         norm = self._clip(blobs[self.count : 2 * self.count])
-        one.run(lr)
+        update()
         return norm, *blobs
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         lr, _, *blobs = inputs
-        one = self._in_one_pass(blobs)
-        if one is None:
+        update = self._in_one_pass(lr, blobs)
+        if update is None:
             return super().calls(inputs, outputs)
         grads = tuple(blobs[self.count : 2 * self.count])
         limited = self.clip_gradients >= 0
-        norm = call(lambda: outputs[0].copy_(self._clip(grads))) if limited else call(outputs[0].zero_)
-        return [norm, call(one.run, lr)]
+        norm = (
+            call(lambda: outputs[0].copy_(self._clip(grads))) if limited else call(outputs[0].numpy().fill, 0)
+        )
+        return [norm, call(update)]
 
-    def _in_one_pass(self, blobs: Sequence[Tensor]) -> OnePass | None:
+    def _in_one_pass(self, lr: Tensor, blobs: Sequence[Tensor]) -> Callable[[], None] | None:
         """All parameters' steps by machine code, where it does what the rule says and may."""
         plain = self.iter_size == 1 and (not self.weight_decay or self.regularization == "L2")
-        if not plain or not fits(blobs):
+        if not plain or not fits([lr, *blobs]):
             return None
         decays = [f32(f32(self.weight_decay) * f32(mult)) for mult in self.decay_mults]
-        return OnePass(blobs, self.lr_mults, decays, self.momentum)
+        return one_pass(blobs, lr, self.lr_mults, decays, self.momentum)
 
     def rule(self, g: Group, rate: Rate, *slots: Any) -> None:
         (h,) = slots

@@ -79,13 +79,14 @@ def backward_calls(s: Shape, X: Tensor, Y: Tensor, dY: Tensor, dX: Tensor) -> li
     return [*made, call(pool.backward(s).bind(X, Y, dY, dX))]
 
 
-def forward_with_index(s: Shape, X: Tensor) -> tuple[Tensor, Tensor]:
-    """Y, and where in the image (int64, row by row) the first maximum of each window lies."""
+def forward_with_index(s: Shape, X: Tensor, narrow: bool) -> tuple[Tensor, Tensor]:
+    """Y, and where in the image (int64, row by row) the first maximum of each window lies; or, if the index is to be
+    narrow, in the window (uint8)."""
     from freshpot.native import pool
 
     Y = empty_batch_last(s.N, s.C, s.P, s.Q)
-    index = empty_batch_last(s.N, s.C, s.P, s.Q, torch.int64)
-    pool.forward_with_index(s)(X, Y, index)
+    index = empty_batch_last(s.N, s.C, s.P, s.Q, torch.uint8 if narrow else torch.int64)
+    pool.forward_with_index(s, narrow)(X, Y, index)
     return Y, index
 
 
@@ -97,7 +98,7 @@ def backward_by_index(s: Shape, X: Tensor, index: Tensor, dY: Tensor) -> Tensor:
     if not s.covers:
         dX.zero_()
     index = batch_last(index)
-    pool.backward_by_index(s)(index, index, batch_last(dY), dX)
+    pool.backward_by_index(s, index.dtype is torch.uint8)(index, index, batch_last(dY), dX)
     return dX
 
 
@@ -107,7 +108,7 @@ def forward_with_index_calls(s: Shape, X: Tensor, Y: Tensor, index: Tensor) -> l
 
     if not (is_batch_last(Y) and is_batch_last(index)):
         return None
-    return [call(pool.forward_with_index(s).bind(X, Y, index))]
+    return [call(pool.forward_with_index(s, index.dtype is torch.uint8).bind(X, Y, index))]
 
 
 def backward_by_index_calls(s: Shape, index: Tensor, dY: Tensor, dX: Tensor) -> list[Call] | None:
@@ -117,7 +118,8 @@ def backward_by_index_calls(s: Shape, index: Tensor, dY: Tensor, dX: Tensor) -> 
     if not (is_batch_last(index) and is_batch_last(dX)):
         return None
     made, dY = _before_backward(s, dY, dX)
-    return [*made, call(pool.backward_by_index(s).bind(index, index, dY, dX))]
+    code = pool.backward_by_index(s, index.dtype is torch.uint8)
+    return [*made, call(code.bind(index, index, dY, dX))]
 
 
 def _before_backward(s: Shape, dY: Tensor, dX: Tensor) -> tuple[list[Call], Tensor]:

@@ -95,8 +95,8 @@ def backward_calls(s: Shape, X: Tensor, Y: Tensor, dY: Tensor, dX: Tensor) -> li
     return [*made, call(plane_pool.backward(s.rows).bind(X, Y, dY, dX, numbers=s.numbers))]
 
 
-def forward_with_index(s: Shape, X: Tensor) -> tuple[Tensor, Tensor]:
-    """Y, and where in the image (int64, row by row) the first maximum of each window lies."""
+def forward_with_index(s: Shape, X: Tensor, narrow: bool) -> tuple[Tensor, Tensor]:
+    """Y, and where in the image (int64, row by row) the first maximum of each window lies: few are never narrow."""
     from freshpot.native import plane_pool
 
     Y = X.new_empty((*X.shape[:2], s.P, s.Q))

@@ -18,7 +18,7 @@ from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Call, Operator, gradient
-from freshpot.ops._window import Layout, channels_last, fitted, unfitted
+from freshpot.ops._window import Layout, channels_last, fitted, is_batch_last, unfitted
 from freshpot.ops.pooling._pool import native_way
 
 _ATEN = torch.ops.aten
@@ -129,10 +129,15 @@ def scattered(g: GradientMaker) -> list[Op]:
     return [g.new(f"{g.op.type}Gradient", [g.I(0), g.O(1), g.GO(0)], [g.GI(0)])]
 
 
+_NARROW = Arg(
+    "narrow", int, 0, "1: the index is for the gradient alone, and may be uint8: where in the window"
+)
+
+
 class CaffeMaxPool(CaffePooling):
     """Y[n, c, i] = the largest of X[n, c] in window i; of equal ones the first gets the gradient.
 
-    Shapes:   X: (N, C, H, W) -> Y; index (int64: where in the padded image), mask (float32: where in
+    Shapes:   X: (N, C, H, W) -> Y; index (int64: where in the padded image; see `narrow`), mask (float32: where in
               the image, row by row): as Y
     Raises:   ShapeError if no window fits; ArgumentError for windows that make no sense.
     Differs:  from MaxPool of Caffe2 in the rule for windows at the edge, and in ties. A window without
@@ -140,13 +145,14 @@ class CaffeMaxPool(CaffePooling):
     Source:   caffe/layers/pooling_layer.cpp
     """
 
+    args = (*CaffePooling.args, _NARROW)
     outputs = (Port("Y"), Port("index", optional=True), Port("mask", optional=True))
     gradient_rule = staticmethod(scattered)
 
     def kernel(self, X: Tensor) -> tuple[Tensor, ...]:
         fit = self.fit(X)
         if self.num_outputs < 3 and (way := fit.native(X)) is not None:
-            return way[0].forward_with_index(way[1], X)
+            return way[0].forward_with_index(way[1], X, bool(self.narrow))
         image = fit.image(X, _LOWEST)
         Y, index = _ATEN.max_pool2d_with_indices(image, *fit.aten, [1, 1], self._up)
         return (Y, index) if self.num_outputs < 3 else (Y, index, _mask(index, image.shape[3], fit))
@@ -188,8 +194,13 @@ class Scatter(CaffePooling, abstract=True):
 class CaffeMaxPoolGradient(Scatter):
     """dX: every window's dY goes to the pixel that was its maximum. Source: caffe/layers/pooling_layer.cpp"""
 
+    args = (*CaffePooling.args, _NARROW)
+
     def kernel(self, X: Tensor, index: Tensor, dY: Tensor) -> Tensor:
-        way = self.fit(X).native(X)
+        fit = self.fit(X)
+        way = fit.native(X)
+        if index.dtype is torch.uint8 and not (way and is_batch_last(X)):  # X was laid out anew meanwhile
+            index = _widened(index, X.shape[3], fit)
         if way is None:
             return super().kernel(X, index, dY)
         return way[0].backward_by_index(way[1], X, index, dY)
@@ -197,7 +208,20 @@ class CaffeMaxPoolGradient(Scatter):
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
         X, index, dY = inputs
         way = self.fit(X).native(X)
-        return None if way is None else way[0].backward_by_index_calls(way[1], index, dY, outputs[0])
+        if way is None or (index.dtype is torch.uint8 and not is_batch_last(X)):
+            return None
+        return way[0].backward_by_index_calls(way[1], index, dY, outputs[0])
+
+
+def _widened(index: Tensor, width: int, fit: Fit) -> Tensor:
+    """Places in windows, as places in the image (they all lie on it), in the order of their indices."""
+    index = index.to(torch.int64, memory_format=torch.contiguous_format)
+    rows, columns = (
+        torch.arange(count)[:, None] * stride
+        for count, stride in zip(fit.layout.outputs, fit.strides, strict=True)
+    )
+    within = index.div(fit.kernels[1], rounding_mode="floor") * width + index.remainder(fit.kernels[1])
+    return within + rows * width + columns.T
 
 
 class CaffeAveragePool(CaffePooling):

@@ -84,6 +84,24 @@ def twice(made: Any) -> None:
     made.graph.initializer.append(made.graph.initializer[0])
 
 
+IMAGE = ("float32", (1, 3, 8, 8))
+
+
+def doubled(type: str, **attributes: Any) -> Any:
+    """A constant that every node makes longer, forty times."""
+    fixed = {"c0": np.ones((4096, 1), "i8"), "row": np.ones((1, 4096), "i8")}
+    nodes = []
+    for i in range(40):
+        other = "row" if type == "Max" else f"c{i}"
+        nodes.append(node(type, f"c{i} {other}", f"c{i + 1}", **attributes))
+    return model([*nodes, node("Reshape", "x c40")], {"x": OPEN}, fixed)
+
+
+def recurrent(steps: int) -> Any:
+    weights = {"w": np.ones((1, 8, 3), "f4"), "r": np.ones((1, 8, 2), "f4")}
+    return model(node("LSTM", "x w r", direction="reverse"), {"x": ("float32", (steps, 1, 3))}, weights)
+
+
 @pytest.mark.parametrize(
     ("made", "error", "words"),
     [
@@ -142,6 +160,37 @@ def twice(made: Any) -> None:
             model([node("Div", "s s", "o"), node("Reshape", "x o")], {"x": OPEN}, {"s": np.array([0])}),
             NotSupportedError,
             "a division by 0",
+        ),
+        (
+            model(node("Conv", "x w", pads=1.5), {"x": IMAGE}, {"w": np.ones((2, 3, 3, 3), "f4")}),
+            NotSupportedError,
+            "attribute pads is float, not list",
+        ),
+        (
+            model(node("Conv", "x w", auto_pad="SAME_UPPER"), {"x": IMAGE}, {"w": np.ones((2, 3, 3), "f4")}),
+            NotSupportedError,
+            "Conv.*does not fit",
+        ),
+        (model(node("Conv", "x"), {"x": IMAGE}), NotSupportedError, "input 1 is missing"),
+        (model(node("Relu", ""), {"x": OPEN}), NotSupportedError, r"Relu -> \(y\): .*does not fit"),
+        (model(node("Relu", "x", ""), {"x": OPEN}, outputs=()), NotSupportedError, r"Relu -> \(\)"),
+        (doubled("Concat", axis=0), NotSupportedError, "Reshape"),
+        (doubled("Gather", axis=0), FreshpotError, "Gather"),
+        (doubled("Max"), FreshpotError, "Max"),
+        (recurrent(1 << 40), NotSupportedError, "sequences of 1099511627776 steps"),
+        (
+            model(node("Upsample", "x s"), {"x": IMAGE}, {"s": np.array([1, 1, 1, 1e9], "f4")}, opset=9),
+            NotSupportedError,
+            "are too large",
+        ),
+        (
+            model(
+                node("LayerNormalization", "x s"),
+                {"x": ("float32", (1, 1 << 40)), "s": ("float32", (1 << 40,))},
+                opset=17,
+            ),
+            NotSupportedError,
+            "is too large",
         ),
     ],
 )  # fmt: skip

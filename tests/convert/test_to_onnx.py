@@ -246,6 +246,8 @@ def test_what_is_left_out_may_not_be_read() -> None:
         (op("Gather", "x i", match_outer=1), {"i": np.zeros((2, 1), "i8")}, "match_outer"),
         (op("Shape", axes=[0]), {}, "axes are not converted"),
         (op("TopK", "x", "y i f", k=1), {}, "flattened indices"),
+        (op("ConstantFill", "", shape=[1 << 20, 1 << 20]), {}, "too many numbers for a file"),
+        (op("ConstantFill", "", shape=[1, (1 << 63) - 1]), {}, "not known beforehand|does not fit"),
     ],
 )
 def test_what_is_not_written(step: Op, fixed: Arrays, words: str) -> None:

@@ -131,6 +131,8 @@ def test_under_autocast_it_computes_in_float32() -> None:
 def test_a_deep_copy_is_apart() -> None:
     net = normalised()
     x = torch.randn(2, 3, 9, 9)
+    with torch.no_grad():
+        net(torch.randn(2, 3, 64, 64))  # large enough for a choice among kernels
     net(x)  # so that there is something bound to be copied
     twin = copy.deepcopy(net)
     assert all(
@@ -144,6 +146,16 @@ def test_a_deep_copy_is_apart() -> None:
     twin.train()(x)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert not torch.equal(net.eval()(x), twin.eval()(x))
+
+
+def test_a_module_that_ran_is_saved_whole() -> None:
+    net, x = normalised().eval(), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        wanted = net(x)
+    file = io.BytesIO()
+    torch.save(net, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file, weights_only=False)(x), wanted)
 
 
 @pytest.mark.parametrize("make", [lenet, normalised])

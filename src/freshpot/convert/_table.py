@@ -1,6 +1,7 @@
 """What converters of every direction share: their register, their refusals, and what a net must come with.
 
-Owned here: `Converters`, `Refused`, `need_values`. Who calls it: the packages beside this file, one a direction.
+Owned here: `Converters`, `Refused`, `UNFIT`, `need_values`. Who calls it: the packages beside this file, one a
+direction, and `folded`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 class Refused(NotSupportedError):
     """A call that its converter does not take; kept until all are known."""
+
+
+#: what a converter raises of a call whose parts do not fit each other: lists of other lengths, an output too few
+UNFIT = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError)
+
+
+def unfit(call: object, error: Exception) -> str:
+    """Such an error as the refusal of a call."""
+    return f"{call}: what it says does not fit ({type(error).__name__}: {error})."
 
 
 class Converters(Generic[C]):

@@ -125,6 +125,15 @@ class NetModule(nn.Module):
             ]
         return self._bound[key]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a file of the module has: operators are bound anew, their machine code is no data."""
+        return {**self.__dict__, "_bound": {}, "_checked": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for mode in (False, True):
+            self._bind(torch.device("cpu"), mode)
+
     # ---- running -------------------------------------------------------------------------------
     def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
         """Run the net.

@@ -15,7 +15,9 @@ from freshpot.convert.from_onnx._graph import Array, Graph, Node
 from freshpot.formats.onnx_file import TYPES
 
 #: elements of a value that is worked out beforehand
-_MOST = 1 << 26
+_MOST = 1 << 24
+#: operators whose results share their input's memory
+_VIEWS = ("Identity", "Squeeze", "Unsqueeze", "Slice", "Split", "Reshape")
 Fold = Callable[[Node, list[Array]], Any]
 
 
@@ -44,7 +46,7 @@ def fold(graph: Graph, node: Node) -> bool:
             return False
         with np.errstate(all="ignore"):
             made = function(node, values)
-    except (ValueError, IndexError, TypeError, OverflowError) as error:
+    except (ValueError, IndexError, TypeError, OverflowError, AttributeError) as error:
         node.refuse(f"it cannot be worked out: {error}.")
     results = made if isinstance(made, list) else [made]
     for name, value in zip(node.places, results, strict=False):
@@ -69,12 +71,26 @@ def _has_room(graph: Graph, node: Node, values: list[Array]) -> bool:
     elif node.type == "Range":
         start, limit, delta = (float(v.reshape(-1)[0]) for v in values)
         shape = (max(0, math.ceil((limit - start) / delta)) if delta else 0,)
-    elif len(values) > 1 and node.type in _BINARY:
+    elif len(values) > 1 and (node.type in _BINARY or node.type in _SPREAD):
         try:
             shape = np.broadcast_shapes(*[v.shape for v in values])
         except ValueError:
             node.refuse("its inputs do not broadcast.")
-    return not any(map(graph.is_open, shape)) and math.prod(max(0, n) for n in shape) <= _MOST
+    if any(map(graph.is_open, shape)):
+        return False
+    count = math.prod(max(0, n) for n in shape)
+    if node.type == "Concat":
+        count = sum(v.size for v in values)
+    elif node.type == "Gather":
+        count = values[1].size * (values[0].size // max(1, values[0].shape[node.attribute("axis", 0)]))
+    elif node.type == "NonZero":
+        count = values[0].ndim * values[0].size
+    elif node.type in _VIEWS:
+        shares = node.type != "Reshape" or values[0].flags.c_contiguous
+        return graph.has_room(0 if shares else values[0].size)
+    elif not shape:
+        return graph.has_room(values[0].size)  # as many as there are already
+    return count <= _MOST and graph.has_room(count)
 
 
 def _constant(node: Node) -> Array:
@@ -213,6 +229,9 @@ _BINARY: dict[str, Callable[..., Array]] = {
     "Or": np.logical_or,
     "Where": np.where,
 }
+
+
+_SPREAD = ("Pow", "Mod", "Min", "Max", "Sum")
 
 
 def _plain(function: Callable[..., Array]) -> Fold:

@@ -47,11 +47,15 @@ class Node:
         return f"{self.type}{name} -> ({', '.join(self.outputs)})"
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """The value of an attribute."""
+        """The value of an attribute, which is of its default's kind if there is one."""
         self._unread.discard(name)
         if name not in self._protos:
             return default
-        return attribute_value(self._protos[name], folder=self._graph.folder, path=self._graph.path)
+        value = attribute_value(self._protos[name], folder=self._graph.folder, path=self._graph.path)
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        if default is not None and not isinstance(value, wanted):
+            self.refuse(f"attribute {name} is {type(value).__name__}, not {type(default).__name__}.")
+        return value
 
     def has(self, name: str) -> bool:
         """True if the attribute is given."""
@@ -152,7 +156,16 @@ class Graph:
         self.zero_biases: set[str] = set()
         #: how many nodes read a value; outputs of the graph count as read
         self.readers: dict[str, int] = {}
+        #: elements that may still be worked out beforehand
+        self.room = 0
         self._taken: set[str] = set()
+
+    def has_room(self, count: int) -> bool:
+        """True if as many elements may be worked out, beside all that were; they are counted."""
+        if count > self.room:
+            return False
+        self.room -= count
+        return True
 
     def take(self, name: str) -> None:
         """Reserve a name."""
@@ -223,6 +236,8 @@ class Graph:
 
     def reshape(self, node: Node, blob: str, shape: Sequence[int], made: str) -> str:
         """A reshape; an open size stays open."""
+        if blob not in self.specs:
+            node.refuse(f"the shape of '{blob}' is not known beforehand.")
         old = self.specs[blob][0]
         sizes: list[int] = []
         for i, size in enumerate(shape):

@@ -17,16 +17,25 @@ from typing import Any
 
 import torch
 
-from freshpot.convert._table import Refused
+from freshpot.convert._table import UNFIT, Refused, unfit
 from freshpot.convert.from_onnx._fold import fold, narrowed
 from freshpot.convert.from_onnx._graph import Array, Graph, Node, converters
-from freshpot.errors import ArgumentError, FormatError, NetError, NotSupportedError, near_matches
+from freshpot.errors import (
+    ArgumentError,
+    FormatError,
+    FreshpotError,
+    NetError,
+    NotSupportedError,
+    near_matches,
+)
 from freshpot.formats.onnx_file import TYPES, read_model, tensor_value
 from freshpot.net import Net
 
 #: the operator sets whose operators the converters know
 OPSETS = range(5, 23)
 _PRIMES = (10007, 20011)
+#: elements that may be worked out beforehand, beside four times as many as the model's parameters have
+_ROOM = 1 << 24
 _FIX = "fixed_batch=True (--fixed-batch) and its size"
 
 
@@ -139,6 +148,7 @@ def _walk(
     fixed_batch: bool,
 ) -> Graph:
     graph.known.update(initial)
+    graph.room = _ROOM + 4 * sum(value.size for value in initial.values())
     for name in initial:
         graph.take(name)
     for info in proto.input:
@@ -236,6 +246,11 @@ def _convert(graph: Graph, protos: Sequence[Any]) -> None:
             lost.update(name for name in proto.output if name)
         except NetError as error:
             raise _in_words(graph, error) from None
+        except FreshpotError:
+            raise
+        except UNFIT as error:
+            refused[unfit(Node(proto, graph), error)] = None
+            lost.update(name for name in proto.output if name)
     if refused:
         lines = "\n  ".join(refused)
         raise NotSupportedError(f"{graph.path or 'model'} cannot be read as a net:\n  {lines}")

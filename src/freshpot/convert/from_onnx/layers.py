@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,8 @@ def layer_normalization(graph: Graph, node: Node) -> None:
         node.refuse("scale and bias must have the shape that is normalised.")
     inputs = [graph.blob(name) for name in node.inputs if name]
     if len(inputs) == 2:
+        if not graph.has_room(math.prod(shape[axis:])):
+            node.refuse(f"a bias of {shape[axis:]} is too large.")
         inputs.append(graph.constant(f"{made}_bias", np.zeros(shape[axis:])))
     graph.op(
         "LayerNorm", inputs, [made, graph.fresh(f"{made}_mean"), graph.fresh(f"{made}_std")],

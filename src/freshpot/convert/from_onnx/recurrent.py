@@ -11,6 +11,8 @@ from freshpot.convert.from_onnx._graph import Array, Graph, Node, onnx
 #: for each kind, where PyTorch's gates stand among ONNX's: input, forget, cell, output of i o f c; r z n of z r h
 _GATES = {"LSTM": [0, 2, 3, 1], "GRU": [1, 0, 2], "RNN": [0]}
 _ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+#: the longest sequence
+_STEPS = 1 << 20
 
 
 @onnx("LSTM", "GRU", "RNN")
@@ -21,7 +23,11 @@ def recurrent(graph: Graph, node: Node) -> None:
     x, made = graph.blob(node.inputs[0]), node.places[0]
     if node.attribute("layout", 0):
         node.refuse("layout 1 is not converted.")
+    if len(node.shape()) != 3:
+        node.refuse(f"its sequences are {tuple(node.shape())}, not (steps, batch, features).")
     T, N = node.shape()[:2]
+    if T > _STEPS:
+        node.refuse(f"sequences of {T} steps are not converted.")
     _check_lengths(node, T, N)
     if way == "reverse":
         x = _turned(graph, x, T, node.outputs[0])

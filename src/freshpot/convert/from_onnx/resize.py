@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from freshpot.convert.from_onnx._graph import Array, Graph, Node, onnx
 
+#: the largest size that is changed, or made
+_LONGEST = 1 << 20
+
 
 @onnx("Upsample", "Resize")
 def resize(graph: Graph, node: Node) -> None:
@@ -31,6 +34,8 @@ def resize(graph: Graph, node: Node) -> None:
     changed = [i for i, (n, size) in enumerate(zip(shape, sizes, strict=True)) if n != size]
     if any(graph.is_open(shape[i]) for i in changed):
         node.refuse("the batch cannot be resized.")
+    if max((n for i in changed for n in (shape[i], sizes[i])), default=0) > _LONGEST:
+        node.refuse(f"sizes {graph.words(shape)} and {sizes} are too large.")
     if mode == "nearest":
         _nearest(graph, node, sizes, scales, changed, how, rounding)
         return

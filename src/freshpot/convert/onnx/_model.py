@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from freshpot.convert._table import Refused, need_values
+from freshpot.convert._table import UNFIT, Refused, need_values, unfit
 from freshpot.convert.onnx._graph import Call, Graph, converters
 from freshpot.engine import infer_shapes
-from freshpot.errors import NotSupportedError
+from freshpot.errors import FreshpotError, NotSupportedError
 from freshpot.formats.onnx import MESSAGES, tensor, value_info
 from freshpot.net import Net
 from freshpot.ops.dtypes import name_of
@@ -86,6 +86,10 @@ def _converted(net: Net, parameters: Mapping[str, torch.Tensor], inputs: Mapping
             converter(graph, call)
         except Refused as refusal:
             refused[str(refusal)] = None
+        except FreshpotError:
+            raise
+        except UNFIT as error:
+            refused[unfit(op, error)] = None
     if refused:
         lines = "\n  ".join(refused)
         raise NotSupportedError(f"net '{net.name}' cannot be written as ONNX:\n  {lines}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import torch
 
 from freshpot.convert.onnx._graph import Call, Graph, onnx
 from freshpot.ops.dtypes import name_of
+
+#: elements that are written instead of made
+_MOST = 1 << 28
 
 
 @onnx("Concat")
@@ -155,6 +159,8 @@ def fill(graph: Graph, call: Call) -> None:
     shapes = [call.shape(i) for i in range(len(call.inputs))]
     if call.op.type == "ConstantFill" and call.inputs and call.operator.input_as_shape:
         call.refuse("a shape that is an input is not converted.")
+    if math.prod(call.made()) > _MOST:
+        call.refuse(f"{call.made()} are too many numbers for a file.")
     value = call.operator.kernel(*[torch.empty(shape) for shape in shapes])
     value = value[0] if isinstance(value, tuple) else value
     fixed = graph.constant(call.outputs[0], value.numpy(), name_of(value))

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from freshpot.convert._table import Refused, need_values
+from freshpot.convert._table import UNFIT, Refused, need_values, unfit
 from freshpot.convert.to_caffe._layers import Call, Layers, converters
 from freshpot.engine import infer_shapes
-from freshpot.errors import DTypeError, NotSupportedError
+from freshpot.errors import DTypeError, FreshpotError, NotSupportedError
 from freshpot.formats.atomic import write_bytes
 from freshpot.formats.prototxt import TextMessage, format_prototxt
 from freshpot.net import Net
@@ -77,6 +77,10 @@ def _convert(net: Net, layers: Layers, written: set[str]) -> None:
             converter(layers, call)
         except Refused as refusal:
             refused[str(refusal)] = None
+        except FreshpotError:
+            raise
+        except UNFIT as error:
+            refused[unfit(op, error)] = None
     if refused:
         lines = "\n  ".join(refused)
         raise NotSupportedError(f"net '{net.name}' cannot be written for Caffe:\n  {lines}")

@@ -88,6 +88,16 @@ class RecurrentLayers(_Layers):
     def kernel(self, *values: Tensor) -> tuple[Tensor, ...]:
         return tuple(made.contiguous() for made in self.forwards(*values))
 
+    def infer(self, X: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """As the kernel makes of one step; without data a kernel would walk through all of them."""
+        time = 1 if self.batch_first else 0
+        if X.ndim != 3 or not X.shape[time]:
+            return self.kernel(X, *others)
+        made, *states = self.kernel(X.narrow(time, 0, 1), *others)
+        sizes = list(made.shape)
+        sizes[time] = X.shape[time]
+        return made.new_empty(sizes), *states
+
 
 class RecurrentLayersGradient(_Layers):
     """Gradient of RecurrentLayers, which is run once more.

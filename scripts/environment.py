@@ -208,6 +208,8 @@ def install(extra: str) -> None:
             show(lines_of(came))
         except BaseException:
             process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LAST_WORDS)
             raise
         finally:
             reader.join(LAST_WORDS)

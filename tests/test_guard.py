@@ -34,6 +34,6 @@ def test_what_a_test_leaves_behind(line: str, status: int, said: str, tmp_path: 
     line = line.replace("{root}", str(root))
     (root / "tests" / "test_it.py").write_text(f"def test_it(tmp_path):\n    {line}\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", root, "tests"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
     assert said.replace("{root}", str(root)) in done.stdout
     assert done.returncode == status

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,7 @@ def test_an_old_python_is_told_so(
 def test_words_are_checked_before_anything_is_set_up(words: list[str], status: int, said: str) -> None:
     """By a Python without any package."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", ROOT / "start.py", *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-I", "-S", ROOT / "start.py", *words], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stderr
 
@@ -114,7 +113,7 @@ def test_set_up_once(environment: Any, capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().err
     assert "setting up .venv" in said
     assert "installing 2 packages" in said
-    assert "ready after 0:0" in said
+    assert "ready after " in said
     environment.set_up("")
     assert capsys.readouterr().err == ""
     environment.set_up("[dev]")  # more is wanted than there is
@@ -268,7 +267,10 @@ def test_what_is_shown_on_a_terminal(
 @posix
 def test_ctrl_c_while_pip_works(environment: Any, tmp_path: Path) -> None:
     """pip ends, start.py says so in a line, and what was printed is kept."""
-    play(environment, f'echo "Collecting torch"; echo $$ > "{tmp_path}/pid"; exec sleep 60')
+    play(
+        environment,
+        f'echo $$ > "{tmp_path}/pid"; echo "Installing collected packages: torch"; exec sleep 3600',
+    )
     code = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import environment as e\n"
         "e.ROOT, e.VENV, e.PYTHON, e.STAMP, e.LOG = map(pathlib.Path, sys.argv[2:]); e.check_words = print\n"
@@ -277,18 +279,17 @@ def test_ctrl_c_while_pip_works(environment: Any, tmp_path: Path) -> None:
     places = [getattr(environment, name) for name in ("ROOT", "VENV", "PYTHON", "STAMP", "LOG")]
     command = [sys.executable, "-c", code, ROOT / "scripts", *places]
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 60
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        assert process.stderr is not None
+        while "installing 1 package" not in process.stderr.readline():  # said while pip works
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "start.py: interrupted; the same command goes on from here." in said
     assert "Traceback" not in said
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-    assert "Collecting torch" in environment.LOG.read_text()
+    assert "Installing collected packages: torch" in environment.LOG.read_text()
 
 
 @posix

@@ -224,25 +224,22 @@ def test_the_first_batches_are_made_before_they_are_asked_for(here: Path) -> Non
     write_image_db("lmdb", "db", pictures(4), np.arange(4), record="datum")
     made = net(data_layer("db", 2, data="prefetch: 3"))
     line = made._net.layers[0].state._batches._line
-    deadline = time.monotonic() + 10
-    while len(line._items) < 3 and time.monotonic() < deadline:
+    until = time.monotonic() + 300
+    while len(line._items) < 3:
+        assert time.monotonic() < until
         time.sleep(0.001)
-    assert len(line._items) == 3
 
 
 def test_no_thread_outlives_its_net(here: Path) -> None:
-    def threads() -> int:
-        return sum(thread.name == "freshpot-prefetch" for thread in threading.enumerate())
-
-    gc.collect()
-    before = threads()
     write_image_db("lmdb", "db", pictures(4), np.arange(4), record="datum")
     made = net(data_layer("db", 2))
     made.forward()
-    assert threads() == before + 1
+    thread = made._net.layers[0].state._batches._thread
+    assert thread in threading.enumerate()
     del made
     gc.collect()
-    assert threads() == before
+    thread.join(300)
+    assert not thread.is_alive()
 
 
 def test_a_damaged_record_is_named_after_the_batches_before_it(here: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -55,7 +58,7 @@ def test_steps_stop(counter: core.Net) -> None:
 
 
 def test_steps_run_together() -> None:
-    meeting = threading.Barrier(3, timeout=20)
+    meeting = threading.Barrier(3, timeout=300)
     seen: list[str] = []
 
     def come(inputs: Any, outputs: Any) -> None:
@@ -93,10 +96,66 @@ def test_a_step_in_a_workspace_of_its_own() -> None:
 
 def test_a_plan_in_the_background(counter: core.Net) -> None:
     running = workspace.RunPlanInBackground(core.execution_step("s", counter))
-    running._thread.join(20)
+    running._thread.join(300)
     assert running.is_done()
     assert running.is_succeeded()
     assert total() == 1
+
+
+ENDING = """
+import atexit, sys, threading, time
+
+threads = []
+atexit.register(lambda: print([thread for thread in threads if thread.is_alive()]))  # runs last
+import numpy as np
+from caffe2.python import core, workspace
+
+busy, over = threading.Event(), threading.Event()
+atexit.register(over.set)  # runs first
+
+def work(inputs, outputs):
+    threads.append(threading.current_thread())
+    if len(threads) == 2:
+        busy.set()
+    over.wait()
+    time.sleep(0.3)  # as PyTorch's code would take its time
+
+workspace.FeedBlob("never", np.zeros(1, bool))
+
+def endless(name, function):
+    net = core.Net(name)
+    net.Python(function)([], [])
+    return core.execution_step("s" + name, net, should_stop_blob=core.BlobReference("never"))
+
+steps = [endless("a", work), endless("b", work)]
+running = workspace.RunPlanInBackground(core.execution_step("both", steps, concurrent_substeps=True))
+busy.wait()
+threads.append(running._thread)
+sys.exit(3)
+"""
+
+
+def test_a_plan_in_the_background_ends_before_python_does() -> None:
+    """A thread that is in PyTorch's code when Python goes would abort the process."""
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "[]\n", "")
+
+
+def test_an_interrupt_ends_the_steps_that_run_together() -> None:
+    """Ctrl-C comes to the main thread, which waits for them."""
+
+    def interrupt(inputs: Any, outputs: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    net = core.Net("interrupt")
+    net.Python(interrupt)([], [])
+    workspace.FeedBlob("never", np.zeros(1, bool))
+    steps = [core.execution_step("once", net)]
+    for name in ("a", "b"):
+        other = net_of(constant(name), name=name)
+        steps.append(core.execution_step(name, other, should_stop_blob=core.BlobReference("never")))
+    with pytest.raises(KeyboardInterrupt):
+        workspace.RunPlan(core.execution_step("all", steps, concurrent_substeps=True))
 
 
 def test_a_failing_substep_ends_the_others_and_is_raised() -> None:

@@ -92,7 +92,7 @@ def test_before_and_after() -> None:
 
 
 def test_instances_run_together_each_in_its_own_workspace() -> None:
-    meeting = threading.Barrier(4, timeout=20)
+    meeting = threading.Barrier(4, timeout=300)
     with TaskGroup() as group, Task(num_instances=4):
         with ops.task_init():
             counter = ops.CreateCounter([], ["everybody"])

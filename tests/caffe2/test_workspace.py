@@ -240,3 +240,15 @@ def test_shapes() -> None:
     assert (shapes, types) == ({"x": [4, 3]}, {"x": core.DataType.INT32})
     with pytest.raises(NetError, match="net 'n': operator FC"):
         workspace.InferShapesAndTypes([net], blob_dimensions={**dims, "w": [2, 4]})
+
+
+def test_a_workspace_as_an_object_writes_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = workspace.C.Workspace()
+    made.create_blob("x").feed(np.ones(2, np.float32))
+    made._run_operator(
+        core.CreateOperator("Save", ["x"], [], db="x.minidb", db_type="minidb").SerializeToString()
+    )
+    assert (tmp_path / "x.minidb").exists()

@@ -50,10 +50,11 @@ def test_it_stays_depth_items_ahead() -> None:
 
     with Prefetcher(source(), depth=3) as prefetcher:
         assert next(prefetcher) == 0
-        deadline = time.monotonic() + 10
-        while len(made) < 5 and time.monotonic() < deadline:
+        until = time.monotonic() + 300
+        while len(made) < 5:
+            assert time.monotonic() < until
             time.sleep(0.001)
-        time.sleep(0.05)
+        time.sleep(0.05)  # for more, if more came
         assert made == [0, 1, 2, 3, 4]  # one taken, three waiting, one that waits for room
     assert not threads()
 
@@ -88,19 +89,23 @@ def test_garbage_collection_ends_the_thread() -> None:
 
 
 def test_a_waiting_consumer_is_freed_by_close() -> None:
-    gate = threading.Event()
+    waiting, made = threading.Event(), threading.Event()
 
     def source() -> Iterator[int]:
-        gate.wait(10)
+        made.wait(300)
         yield 1
 
     prefetcher = Prefetcher(source())
+    line = prefetcher._line
+    wait, stop = line._changed.wait, line.drop
+    line._changed.wait = lambda timeout=None: waiting.set() or wait(timeout)  # type: ignore[func-returns-value]
+    line.drop = lambda: stop() or made.set()  # type: ignore[func-returns-value, method-assign]
     found: list[object] = []
     consumer = threading.Thread(target=lambda: found.append(next(prefetcher, "end")))
     consumer.start()
-    threading.Timer(0.1, gate.set).start()
+    assert waiting.wait(300)
     prefetcher.close()
-    consumer.join(10)
+    consumer.join(300)
     assert found == ["end"]
 
 
@@ -115,9 +120,42 @@ def test_the_interpreter_exits(source: str) -> None:
         f"p = Prefetcher({source}); next(p); print('ok')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True
     )
     assert (done.stdout, done.stderr) == ("ok\n", "")
+
+
+LEAVING = """
+import atexit, threading, time
+
+atexit.register(lambda: print([thread.is_alive() for thread in threads]))  # runs last
+from freshpot.data import prefetch
+
+prefetch._PATIENCE_S = 0.0  # a prefetcher that goes does not wait for its thread
+atexit.register(lambda: over.set())  # runs first
+over, threads = threading.Event(), []
+
+def source(busy):
+    yield 0
+    busy.set()
+    over.wait()
+    time.sleep(0.3)  # as PyTorch's code would take its time
+    yield 1
+
+for i in range(2):
+    busy = threading.Event()
+    last = prefetch.Prefetcher(source(busy))
+    threads.append(last._thread)
+    next(last)
+    busy.wait()
+raise SystemExit(0)
+"""
+
+
+def test_all_threads_end_before_python_does() -> None:
+    """Also those of prefetchers that are gone: a thread that is in PyTorch's code then would abort the process."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[False, False]\n", "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -134,7 +172,7 @@ def test_a_forked_child_is_told() -> None:
         "os.waitpid(pid, 0); p.close()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout.startswith("DataError the prefetching thread is gone")
 

@@ -13,7 +13,7 @@ from freshpot.distributed import meeting
 from freshpot.errors import DistributedError
 
 rank, size, place = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-group = meeting.by_file(place, "cases", rank, size, 60)
+group = meeting.by_file(place, "cases", rank, size, 300)
 
 
 def own(dtype: torch.dtype = torch.float32) -> torch.Tensor:

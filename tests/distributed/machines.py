@@ -12,7 +12,9 @@ from test_data_parallel import layers, parallel
 
 from caffe2.python import core, workspace
 from caffe2.python import data_parallel_model as dpm
+from caffe2.python._data_parallel import worlds
 
+worlds.DEFAULT_TIMEOUT_SEC = 300  # on a busy machine the processes come one after the other
 rank, count, folder, devices = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 workspace.RunOperatorOnce(core.CreateOperator("FileStoreHandlerCreate", [], ["store"], path=folder))
 model = parallel(
@@ -36,7 +38,7 @@ dpm.FinalizeAfterCheckpoint(model, cpu_mode=True)
 dpm.RunNet(model, 3)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    dpm.Synchronize(model, 60)
+    dpm.Synchronize(model, 300)
 
 
 def fetch(name: str) -> Any:

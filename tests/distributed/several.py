@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 300
+PATIENCE_S = 900
 
 
 def start(program: Path | str, *words: str, **environment: str) -> subprocess.Popen[str]:
@@ -29,7 +29,12 @@ def start(program: Path | str, *words: str, **environment: str) -> subprocess.Po
 
 def results(processes: Sequence[subprocess.Popen[str]]) -> list[Any]:
     """What each printed last, as JSON; all must end well."""
-    found = [process.communicate(timeout=PATIENCE_S) for process in processes]
+    try:
+        found = [process.communicate(timeout=PATIENCE_S) for process in processes]
+    except subprocess.TimeoutExpired:
+        for process in processes:
+            process.kill()
+        found = [process.communicate() for process in processes]
     for process, (_, errors) in zip(processes, found, strict=True):
         assert process.returncode == 0, errors
     return [json.loads(output.splitlines()[-1]) for output, _ in found]

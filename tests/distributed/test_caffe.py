@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,12 +125,10 @@ def test_a_stop_stops_all_at_one_iteration(training: subprocess.Popen[str]) -> N
 def test_a_solver_that_is_lost_ends_the_training(training: subprocess.Popen[str]) -> None:
     assert training.stderr is not None
     (other,) = map(int, Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split())
-    begin = time.monotonic()
     os.kill(other, signal.SIGKILL)
     rest = training.stderr.read()
-    assert training.wait(300) == 134
+    assert training.wait(300) == 134  # long before the day has passed that solvers wait for each other
     assert "group 'caffe train', process 0 of 2: " in rest
-    assert time.monotonic() - begin < 100  # solvers wait for each other for a day
 
 
 def test_a_solver_that_does_not_come_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,7 +199,7 @@ def test_a_thread_that_ends_the_process() -> None:
     text = "import os, threading\nprint('here')\nthreading.Thread(target=os._exit, args=(5,)).start()\n"
     text += "threading.Event().wait()\n"
     command = [sys.executable, "-m", "freshpot", "run", write("a.py", text)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (5, "here\n")
     assert done.stderr == "freshpot: the program ended with os._exit(5) in a thread\n"
 
@@ -226,7 +226,7 @@ def test_endless_output_can_be_interrupted() -> None:
             signal.SIGINT, signal.SIG_DFL
         ),  # a shell's background job ignores it
     )
-    watchdog = threading.Timer(120, process.kill)
+    watchdog = threading.Timer(300, process.kill)
     watchdog.start()
     with process:
         assert process.stdout is not None
@@ -243,7 +243,7 @@ def test_a_reader_that_goes_away() -> None:
     """``freshpot run … | head``: the program stops, without a word."""
     file = write("a.py", "while True:\n    print('x' * 1000)\n")
     command = f"'{sys.executable}' -m freshpot run {file} | head -n 1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == "x" * 1000 + "\n"
     assert "Traceback" not in done.stderr
 

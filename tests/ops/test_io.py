@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -317,3 +320,33 @@ def test_timers_end_once() -> None:
     assert int(ws.get("n")) > 0
     with pytest.raises(ArgumentError, match="ended before"):
         ws.run_op(Op("TimerGetAndEnd", ["t"], ["n"]))
+
+
+LEAVING = """
+import sys
+import os
+import subprocess
+import sys
+from pathlib import Path
+from freshpot.engine import Workspace
+
+def made():
+    ws = Workspace()
+    (Path(ws.root) / "file").touch()
+    return ws
+
+gone, stays = made(), made()
+print(*(Path(ws.root).is_dir() for ws in (gone, stays)))
+place = gone.root
+del gone
+print(Path(place).exists(), Path(stays.child().root) == Path(stays.root))
+print(len(list(Path(sys.argv[1]).iterdir())))
+"""
+
+
+def test_a_workspace_s_own_folder_goes_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LEAVING, str(tmp_path)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("True True\nFalse True\n1\n", "")
+    assert list(tmp_path.iterdir()) == []

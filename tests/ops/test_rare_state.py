@@ -173,7 +173,7 @@ def test_a_world_of_one_process() -> None:
 
 def test_a_queue_read_as_a_database() -> None:
     run("CreateBlobsQueue", [], ["q"], capacity=10, num_blobs=1)
-    run("CreateBlobsQueueDB", ["q"], ["reader"], timeout_secs=5.0)
+    run("CreateBlobsQueueDB", ["q"], ["reader"], timeout_secs=300.0)
     net = core.Net("read")
     net.TensorProtosDBInput(["reader"], ["image", "label"], batch_size=2)
 

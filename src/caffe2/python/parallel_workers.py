@@ -42,7 +42,7 @@ class Metrics:
         """Give the sums to the loggers; one that fails is passed over with a warning."""
         for logger in self._external_loggers:
             try:
-                logger.log(self._metrics)
+                logger.log(dict(self._metrics))  # workers go on adding
             except Exception as error:
                 log.warning("external logger %s failed: %s", type(logger).__name__, error)
 

@@ -1,11 +1,15 @@
 """Making the next batches in a background thread while the current one is used.
 
-Called by the operators and layers that read data, around any iterable of batches.
+Called by the operators and layers that read data, around any iterable of batches. Owned here: the threads that run,
+which end before Python does: one that comes back from PyTorch's code into a Python that is gone aborts the process.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,9 +21,13 @@ __all__ = ["Prefetcher"]
 
 T = TypeVar("T")
 
-#: How long to wait for the thread's last batch when closing, and between looks at whether it still lives.
-_PATIENCE_S = 5.0
+#: How long to wait for the thread's last batch when closing, for those of all threads when Python ends, and between
+#: looks at whether a thread still lives.
+_PATIENCE_S, _LAST_PATIENCE_S = 5.0, 30.0
 _LOOK_S = 1.0
+
+#: the threads that run, and what they fill
+_RUNNING: dict[threading.Thread, _Line[Any]] = {}
 
 
 class Prefetcher(Generic[T]):
@@ -45,7 +53,10 @@ class Prefetcher(Generic[T]):
         self._thread = threading.Thread(
             target=_produce, args=(source, self._line), name="freshpot-prefetch", daemon=True
         )
-        self._finalizer = weakref.finalize(self, _stop, self._line, self._thread)
+        self._finalizer = weakref.finalize(self, _stop, self._line, self._thread, _PATIENCE_S)
+        self._finalizer.atexit = False  # all are stopped together
+        _forget([thread for thread in list(_RUNNING) if thread.ident is not None])
+        _RUNNING[self._thread] = self._line
         self._thread.start()
 
     def __iter__(self) -> Iterator[T]:
@@ -71,10 +82,14 @@ class _Line(Generic[T]):
     def __init__(self, depth: int) -> None:
         self._depth = depth
         self._items: deque[T] = deque()
-        # Its lock is reentrant: a finalizer may run, and stop the line, in whichever thread holds it.
-        self._changed = threading.Condition()
+        self.unlock()
         self._stopped = False
         self._error: BaseException | None = None
+
+    def unlock(self) -> None:
+        """Nobody else looks at it: that is so when it is made, and in a forked child."""
+        # The lock is reentrant: a finalizer may run, and stop the line, in whichever thread holds it.
+        self._changed = threading.Condition()
 
     def put(self, item: T) -> bool:
         """Wait for room, then add an item. False: stop producing."""
@@ -125,7 +140,36 @@ def _produce(source: Iterable[Any], line: _Line[Any]) -> None:
     line.end(error)
 
 
-def _stop(line: _Line[Any], thread: threading.Thread) -> None:
+def _stop(line: _Line[Any], thread: threading.Thread, patience_s: float) -> None:
     line.drop()
     if thread.is_alive() and thread is not threading.current_thread():
-        thread.join(_PATIENCE_S)
+        thread.join(patience_s)
+    _forget([thread])
+
+
+def _forget(threads: Iterable[threading.Thread]) -> None:
+    """Forget those of these threads that have ended."""
+    for thread in threads:
+        if not thread.is_alive():
+            _RUNNING.pop(thread, None)
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End the threads, of prefetchers that are gone too."""
+    running, end = list(_RUNNING.items()), time.monotonic() + _LAST_PATIENCE_S
+    for _, line in running:
+        line.drop()
+    for thread, line in running:
+        _stop(line, thread, max(0.0, end - time.monotonic()))
+
+
+def _forked() -> None:
+    """In a forked child none of the threads is there; one of them may have held its line's lock."""
+    for line in _RUNNING.values():
+        line.unlock()
+    _RUNNING.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -7,7 +7,9 @@ work on a workspace (control flow, files), tests.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,12 +28,18 @@ from freshpot.ops.copies import own_copy
 _RECENT = 64
 
 
+def _remove(folder: str, made_by: int) -> None:
+    """Remove a folder, unless this process was forked from the one that made it."""
+    if os.getpid() == made_by:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Workspace:
     """Named blobs, and nets over them.
 
     Args:
         root: folder for files that operators write (``Print(to_file=1)`` …); made when needed.
-            None: a temporary folder, made when first asked for.
+            None: a temporary folder, made when first asked for, removed with the workspace or when Python ends.
         parent: a workspace whose blobs are seen from here too. New blobs are made here.
     """
 
@@ -55,9 +63,14 @@ class Workspace:
     def root(self) -> str:
         """The folder for files that operators write."""
         if self._root is None:
-            self._root = self.parent.root if self.parent else tempfile.mkdtemp(prefix="freshpot-")
+            self._root = self.parent.root if self.parent else self._own_root()
         os.makedirs(self._root, exist_ok=True)
         return self._root
+
+    def _own_root(self) -> str:
+        made = tempfile.mkdtemp(prefix="freshpot-")
+        weakref.finalize(self, _remove, made, os.getpid())
+        return made
 
     def find(self, name: str) -> Blob | None:
         """The blob of that name here or in a parent, or None."""

@@ -116,7 +116,9 @@ class Workspace(metaclass=_Current):
     """
 
     def __init__(self, parent: Workspace | None = None, *, _of: EngineWorkspace | None = None) -> None:
-        self._ws: EngineWorkspace = _of or EngineWorkspace(parent=parent._ws if parent else None)
+        self._ws: EngineWorkspace = _of or (
+            EngineWorkspace(parent=parent._ws) if parent else EngineWorkspace(".")
+        )
 
     @property
     def blobs(self) -> Mapping[str, Blob]:

@@ -5,6 +5,7 @@ Owned here: the mode. Who calls it: `core.CreateOperator`, `workspace`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import shutil
 import tempfile
@@ -48,6 +49,7 @@ def StartImmediate(i_know: bool = False) -> None:
         )
 
 
+@atexit.register
 def StopImmediate() -> None:
     """Leave immediate mode and empty its workspace."""
     global _folder

@@ -1,14 +1,16 @@
 """Running plans: steps of nets, in turn or at the same time.
 
-Owned here: what the fields of an ExecutionStep mean. Who calls it: `workspace.RunPlan`.
+Owned here: what the fields of an ExecutionStep mean, and that no plan still runs when Python ends: a thread that comes
+back from PyTorch's code into a Python that is gone aborts the process. Who calls it: `workspace.RunPlan`.
 Source of the rules: caffe2/core/plan_executor.cc.
 """
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -18,6 +20,22 @@ from freshpot.convert import netdef
 from freshpot.engine import Plan, Workspace
 from freshpot.errors import MissingBlobError, NetError, NotSupportedError, near_matches
 from freshpot.net import Net
+
+#: seconds that plans in threads have to end the nets they run, when Python ends
+_LAST_PATIENCE_S = 30.0
+
+#: the plans that run
+_RUNNING: set[_Runner] = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let plans that run in threads stop after the nets they are at."""
+    running, end = list(_RUNNING), time.monotonic() + _LAST_PATIENCE_S
+    for runner in running:
+        runner.stopped.set()
+    for runner in running:
+        runner.ended.wait(max(0.0, end - time.monotonic()))
 
 
 def run_plan(proto: Any, ws: Workspace) -> bool:
@@ -33,11 +51,20 @@ def run_plan(proto: Any, ws: Workspace) -> bool:
         if names.count(name) > 1:
             raise NetError(f"plan '{proto.name}' has two nets of this name.", net=name)
     runner = _Runner({net.name: net for net in nets})
+    _RUNNING.add(runner)
+    try:
+        _run_steps(proto, nets, runner, ws)
+    finally:
+        _RUNNING.discard(runner)
+        runner.ended.set()
+    return True
+
+
+def _run_steps(proto: Any, nets: Sequence[Net], runner: _Runner, ws: Workspace) -> None:
     wanted = {name for step in proto.execution_step if not step.create_workspace for name in _net_names(step)}
     bound = {net.name: _bind(net, ws) for net in nets if net.name in wanted}
     for step in proto.execution_step:
         runner.run(step, bound, ws)
-    return True
 
 
 def _bind(net: Net, ws: Workspace) -> Plan:
@@ -50,7 +77,10 @@ class _Runner:
 
     def __init__(self, nets: dict[str, Net]) -> None:
         self.nets = nets
-        self.failed = threading.Event()
+        #: no round is to be begun any more: a net failed, or Python ends
+        self.stopped = threading.Event()
+        #: all that the plan did is done
+        self.ended = threading.Event()
 
     def run(self, step: Any, plans: dict[str, Plan], ws: Workspace) -> None:
         """Run a step as often as it says."""
@@ -76,7 +106,7 @@ class _Runner:
         count = 1 if not step.HasField("num_iter") else step.num_iter
         endless = bool(step.should_stop_blob) and not step.only_once
         i = 0
-        while (endless or i < count) and not self.failed.is_set():
+        while (endless or i < count) and not self.stopped.is_set():
             yield i
             i += 1
 
@@ -105,19 +135,31 @@ class _Runner:
         plans[name].run()
 
     def _run_together(self, substeps: Sequence[Any], plans: dict[str, Plan], ws: Workspace) -> None:
-        """Run substeps in threads."""
-        with ThreadPoolExecutor(len(substeps)) as pool:
-            running = [pool.submit(self._run_in_thread, s, plans, ws) for s in substeps]
-            errors = [error for error in (job.exception() for job in running) if error]
+        """Run substeps in threads; with the first error, or an interrupt here, the others end after their nets."""
+        errors: list[BaseException] = []
+
+        def run(step: Any) -> None:
+            try:
+                self.run(step, plans, ws)
+            except BaseException as error:
+                errors.append(error)
+                self.stopped.set()
+
+        # not a pool of Python's: at its end Python waits for those, before it tells anybody that it ends
+        threads = [threading.Thread(target=run, args=(step,), daemon=True) for step in substeps]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            self.stopped.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+            raise
         if errors:
             raise errors[0]
-
-    def _run_in_thread(self, step: Any, plans: dict[str, Plan], ws: Workspace) -> None:
-        try:
-            self.run(step, plans, ws)
-        except BaseException:
-            self.failed.set()
-            raise
 
     def _reports(
         self, step: Any, plans: dict[str, Plan], ws: Workspace

@@ -382,14 +382,17 @@ def test_a_shape_that_no_longer_fits_names_its_own_layer(tmp_path: Path) -> None
         made.forward()
 
 
-def test_a_layer_of_a_branch_of_caffe_is_refused_with_advice(tmp_path: Path) -> None:
-    text = DATA + 'layer { name: "p" type: "AnnotatedData" top: "p" data_param { source: "x" } }'
+@pytest.mark.parametrize(
+    ("kind", "branch"), [("AnnotatedData", "SSD"), ("FlowWarp", "FlowNet"), ("Lstm", "Junhyuk Oh")]
+)
+def test_a_layer_of_a_branch_of_caffe_is_refused_with_advice(tmp_path: Path, kind: str, branch: str) -> None:
+    text = DATA + f'layer {{ name: "p" type: "{kind}" top: "p" data_param {{ source: "x" }} }}'
     (tmp_path / "net.prototxt").write_text(text)
     with pytest.raises(UnknownOperatorError) as caught:
         caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
-    _, branch, advice = str(caught.value).splitlines()
-    assert branch.endswith(
-        "there is no layer type 'AnnotatedData'. SSD's branch of Caffe has it, BVLC Caffe not."
+    _, known, advice = str(caught.value).splitlines()
+    assert known.endswith(
+        f"there is no layer type '{kind}'. {branch}'s branch of Caffe has it, BVLC Caffe not."
     )
     assert 'type: "Python"' in advice
 

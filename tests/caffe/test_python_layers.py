@@ -140,6 +140,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module of layers, ``mylayers``, on the path."""
     (tmp_path / "mylayers.py").write_text(MODULE)
     (tmp_path / "needs_more.py").write_text("import not_there_at_all\n")
+    (tmp_path / "old.py").write_text("import caffe\nprint 'a layer'\n")
     (tmp_path / "broken.py").write_text("raise RuntimeError('while importing')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mylayers", raising=False)
@@ -264,6 +265,12 @@ def test_the_users_exceptions_come_out_as_they_are(method: str) -> None:
             ArgumentError,
             "No module named 'not_there_at_all'",
         ),
+        (
+            python("Logged").replace("mylayers", "old"),
+            ArgumentError,
+            "old.py, line 2: Missing parentheses in call to 'print'",
+        ),
+        (python("Logged").replace("mylayers", "old"), ArgumentError, "If it is Python 2: `freshpot run"),
         (python("Logged").replace("mylayers", ""), ArgumentError, "python_param names no module"),
         (python("Logged").replace("mylayers", "broken"), RuntimeError, "while importing"),
         (python("Plain"), ArgumentError, "mylayers.Plain makes a Plain, not a caffe.Layer"),

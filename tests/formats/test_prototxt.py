@@ -161,6 +161,7 @@ BAD = [
     ("propagate_down: tru", "line 1: field 'propagate_down' must be true or false, found tru. Did you mean true?"),
     ('phase: "TEST"', "line 1: field 'phase' must be a name without quotes, found \"TEST\""),
     ('name: "a"\nname: "b"', "line 2: field 'name' is given twice, first on line 1; keep one of them"),
+    ("\nname: ['a', 'b']", "line 2: field 'name' takes one value, found a list of 2"),
     ("relu_param {}\n\nrelu_param {}", "line 3: field 'relu_param' is given twice, first on line 1"),
     ('bottom: ["a" "b"', "line 1: expected ',' or ']' in the list of 'bottom'"),
     ('bottom: ["a",', "line 1: the text ends in the middle of a field"),

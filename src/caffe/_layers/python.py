@@ -91,7 +91,7 @@ def find_class(low: Lowering) -> Any:
     """The class that python_param names.
 
     Raises:
-        ArgumentError: no such module, or no such class in it.
+        ArgumentError: no such module, no such class in it, or it is not today's Python.
     """
     p = low.param.python_param
     try:
@@ -99,6 +99,11 @@ def find_class(low: Lowering) -> Any:
     except ImportError as error:
         raise ArgumentError(
             f"module '{p.module}' cannot be imported: {error}. Is its folder on PYTHONPATH?"
+        ) from error
+    except SyntaxError as error:
+        raise ArgumentError(
+            f"module '{p.module}' cannot be read: {error.filename}, line {error.lineno}: {error.msg}. If "
+            "it is Python 2: `freshpot run PROGRAM.py` modernises the modules of the program that it runs."
         ) from error
     except ValueError as error:
         raise ArgumentError("python_param names no module.") from error

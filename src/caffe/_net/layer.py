@@ -116,9 +116,15 @@ def original_types() -> frozenset[str]:
 _OF_BRANCHES = {
     **dict.fromkeys(("AnnotatedData", "VideoData"), "SSD"),
     **dict.fromkeys(("DenseCRF", "ImageSegData", "MatRead", "MatWrite", "UniqueLabel"), "DeepLab"),
-    **dict.fromkeys(("ImResize", "Nms", "Switch"), "OpenPose"),
+    **dict.fromkeys(("ImResize", "Maximum", "Nms", "Switch"), "OpenPose"),
+    **dict.fromkeys(
+        ("Correlation", "CustomData", "DataAugmentation", "Downsample", "FlowAugmentation"), "FlowNet"
+    ),
+    **dict.fromkeys(("FlowWarp", "L1Loss", "Resample"), "FlowNet"),
+    **dict.fromkeys(("MaskPooling", "MaskResize", "ROIWarping"), "MNC"),
+    **dict.fromkeys(("DeformableConvolution", "DeformablePSROIPooling"), "Deformable R-FCN"),
     "ImageLabelmapData": "HED",
-    "DeformableConvolution": "Deformable R-FCN",
+    "Lstm": "Junhyuk Oh",
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from caffe import _files, _log
 from caffe._net.net import CaffeNet
+from caffe._solver import detection
 from caffe.proto import caffe_pb2
 from freshpot.errors import ArgumentError, DataError, FormatError, near_matches
 from freshpot.formats.caffe_text import StrangeField, strange_fields
@@ -145,8 +146,10 @@ def make_test_nets(param: Any) -> list[CaffeNet]:
     """The nets to test on: those of test_net_param and test_net, then the generic net for what test_iter is left.
 
     Raises:
-        ArgumentError: test_iter, test_state or test_interval do not fit the number of nets.
+        ArgumentError: test_iter, test_state or test_interval do not fit the number of nets; there is no such eval_type
+            or ap_version.
     """
+    detection.check(param)
     generic = next((f for f in ("net_param", "net") if param.HasField(f)), None)
     own = len(param.test_net_param) + len(param.test_net)
     count = len(param.test_iter)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from caffe import _files, _log, _mode, _random, pycaffe
 from caffe._nccl import NCCL
-from caffe._solver import nets, rates, report, snapshots, whereabouts
+from caffe._solver import detection, nets, rates, report, snapshots, whereabouts
 from caffe._solver.several import NONE, SNAPSHOT, STOP, Several
 from caffe._solver.update import SLOTS, Update
 from caffe._solver.whole import Whole
@@ -324,7 +324,7 @@ class Solver(pycaffe.instance):
         _log.info("solver.cpp:347", f"Iteration {self._iter}, Testing net (#{i})")
         net, count = self._tests[i], self._param.test_iter[i]
         _files.share_weights(net, self._train)
-        scores = report.Scores(net)
+        scores = detection.scores_of(self._param, net)
         for _ in range(count):
             self._answer_requests()
             if self._stopped:

@@ -256,6 +256,8 @@ class _Reader:
     ) -> None:
         repeated = _repeated(descriptor)
         place = (*where, descriptor.name, len(getattr(message, descriptor.name)) if repeated else 0)
+        if not repeated and len(found.values) > 1:
+            raise self._fail(found, f"takes one value, found a list of {len(found.values)}")
         if not repeated and place in self.made.lines:
             raise self._fail(
                 found, f"is given twice, first on line {self.made.lines[place]}; keep one of them"

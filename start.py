@@ -15,11 +15,22 @@ import sys
 ROOT = os.path.dirname(os.path.abspath(__file__))
 
 
+def newer():  # the newest Python that is here and new enough, or the name of one
+    """Look through the folders of PATH."""
+    for minor in range(14, 9, -1):
+        for folder in os.environ.get("PATH", "").split(os.pathsep):
+            path = os.path.join(folder, "python3.%d" % minor)  # noqa: UP031
+            if os.path.isfile(path):
+                return path
+    return "python3.12"
+
+
 def main(arguments):  # the exit status
     """Set up, then run the command."""
     if sys.version_info < (3, 10):  # noqa: UP036 - see above
         version = ".".join(str(part) for part in sys.version_info[:3])
         sys.stderr.write("start.py: freshpot needs Python 3.10 or later; this is %s.\n" % version)  # noqa: UP031
+        sys.stderr.write("Start it with a newer one, as in: %s start.py mnist\n" % newer())  # noqa: UP031
         return 2
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__.strip())

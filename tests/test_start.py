@@ -70,14 +70,24 @@ def test_an_old_python_can_read_it() -> None:
 
 @pytest.mark.parametrize("version", [(2, 7, 18), (3, 8, 18), (3, 9, 0)])
 def test_an_old_python_is_told_so(
-    version: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    version: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     start = load(ROOT / "start.py")
     monkeypatch.setattr(sys, "version_info", version)
-    assert start.main(["mnist"]) == 2
-    assert capsys.readouterr().err == (
+    monkeypatch.setenv("PATH", str(tmp_path))
+    needs = (
         f"start.py: freshpot needs Python 3.10 or later; this is {'.'.join(map(str, version))}.\n"
+        "Start it with a newer one, as in: {} start.py mnist\n"
     )
+    assert start.main(["mnist"]) == 2
+    assert capsys.readouterr().err == needs.format("python3.12")
+    for name in ("python3.9", "python3.10", "python3.13"):
+        (tmp_path / name).touch()
+    assert start.main(["mnist"]) == 2
+    assert capsys.readouterr().err == needs.format(tmp_path / "python3.13")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def raising(error: BaseException) -> Any:
             "freshpot: not there: a file; a folder. Make them\n",
         ),
         (DataError(""), 2, "freshpot: DataError\n"),
-        (FileNotFoundError(2, "No such file", "x.pb"), 2, "freshpot: x.pb: No such file\n"),
+        (PermissionError(13, "Permission denied", "x.pb"), 2, "freshpot: x.pb: Permission denied\n"),
         (OSError("nothing else"), 2, "freshpot: nothing else\n"),
         (KeyboardInterrupt(), 130, "\nfreshpot: interrupted\n"),
     ],
@@ -93,6 +93,32 @@ def test_wrong_use(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> 
     assert "usage: freshpot" in capsys.readouterr().err
 
 
+def test_commands_of_caffe_are_sought_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["classify", "x"])
+    assert "there is no command 'classify'. Did you mean caffe classify?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "a.ipnb"], "a.ipnb: No such file or directory in {}. Did you mean a.ipynb?"),
+        (["run", "none/b.py"], "none/b.py: No such file or directory: there is no folder {}/none."),
+    ],
+)
+def test_files_that_are_not_there(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.ipynb").touch()
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err == f"freshpot: {said.format(os.getcwd())}\n"
+
+
 def test_only_commands_that_exist_are_offered() -> None:
     assert "data" in cli._available()
     assert set(cli._available()) <= set(cli.COMMANDS)
@@ -108,6 +134,16 @@ def test_as_a_module() -> None:
     done = freshpot("-m freshpot", "--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("freshpot ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_letters_that_the_terminal_lacks(encoding: str, tmp_path: Path) -> None:
+    """The program's own, and ours: their codes are printed."""
+    (tmp_path / "a.py").write_text("print('\u6570 \xfc')\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "freshpot", "run", "a.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert done.stdout.splitlines()[0] == "\u6570 \xfc".encode(encoding, "backslashreplace")
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -178,6 +178,7 @@ def test_all_that_cannot_be_written_is_named() -> None:
     [
         (["no.prototxt", "a.onnx"], "there is no such file"),
         (["net.txt", "a.onnx"], "SRC must be"),
+        (["a.caffemodel", "a.onnx"], "It holds weights: name its net first, NET.prototxt."),
         (["net.prototxt", "a.doc"], "give FILE.onnx"),
         (["net.prototxt", "a.onnx", "--shape", "data=0,2"], "sizes greater than 0"),
     ],

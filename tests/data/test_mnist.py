@@ -84,7 +84,7 @@ def _wrong(tmp_path: Path, **arrays: np.ndarray) -> Path:
 
 
 def test_complaints_about_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"no such folder: .*nowhere\. Put its four files"):
+    with pytest.raises(DataError, match=r"no such folder: .*nowhere\. Put MNIST's four files"):
         load_mnist(tmp_path / "nowhere")
     folder = write_mnist(tmp_path / "d")
     (folder / "train-labels-idx1-ubyte.gz").unlink()

@@ -51,5 +51,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    """It names the file that was asked for, not a temporary one."""
+    with pytest.raises(FileNotFoundError) as caught:
         write_bytes(tmp_path / "nowhere" / "x", b"")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "x")

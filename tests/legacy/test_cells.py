@@ -160,6 +160,7 @@ BAD = {
     "empty text": ("a.md", b"", "has no Python in it"),
     "rst without code": ("a.rst", b"Title\n=====\n\n.. code:: bash\n\n    ls\n", "no '.. code:: python'"),
     "unknown ending": ("a.exe", b"MZ", "cannot tell what '.exe' is"),
+    "a net": ("a.prototxt", b"name: 'a'", "It is a net, not a program: see `caffe` and `freshpot convert`."),
 }
 
 

@@ -8,7 +8,7 @@ from caffe import _files, _log
 from caffe._cli import brew
 from caffe._solver import nets, report
 from caffe.proto import caffe_pb2
-from freshpot.errors import ArgumentError, DataError
+from freshpot.errors import ArgumentError
 
 
 def run(flags: dict[str, Any], words: list[str]) -> int:
@@ -40,4 +40,4 @@ def load_net(path: str, phase: int, flags: dict[str, Any]) -> Any:
     try:
         return _files.load_net(path, phase, flags["level"], brew.stages(flags["stage"]))
     except OSError as error:
-        raise DataError(f"{path}: the net cannot be read: {error.strerror or error}") from error
+        raise nets.unreadable(path, "the net", error) from error

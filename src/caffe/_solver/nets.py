@@ -204,5 +204,5 @@ def copy_weights(net: CaffeNet, path: str) -> None:
         ShapeError, ArityError, FormatError: as when a net copies weights.
     """
     if not os.path.isfile(path) and _files.absent is None:
-        raise DataError(f"{path}: there are no such weights")
+        raise DataError(f"{path}: there are no such weights{looked_in(path)}")
     _files.copy_weights(net, path)

@@ -32,6 +32,9 @@ COMMANDS = {
     "conformance": "compare operators and programs with what the originals computed",
 }
 
+#: words of the command `caffe` that are sought here
+CAFFES = ("train", "test", "time", "device_query", "classify", "detect", "draw_net", "parse_log")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status.
@@ -40,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; default those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _take_any_letter(sys.stdout)
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -54,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nfreshpot: interrupted", file=sys.stderr)
         return 130
+
+
+def _take_any_letter(stream: Any) -> None:
+    """A terminal or a file that lacks a letter (cp1252, ASCII) gets its code, as standard error does, not an error."""
+    if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:
@@ -106,9 +116,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if wrong := re.match(r"argument COMMAND: invalid choice: '(\w*)'", message):
-            message = (
-                f"there is no command '{wrong[1]}'.{near_matches(wrong[1], COMMANDS, 1)} See freshpot --help."
-            )
+            near = near_matches(wrong[1], COMMANDS, 1)
+            if wrong[1] in CAFFES:
+                near = f" Did you mean caffe {wrong[1]}?"
+            message = f"there is no command '{wrong[1]}'.{near} See freshpot --help."
         super().error(message)
 
 
@@ -139,6 +150,10 @@ def _complain(error: Exception) -> int:
     said = str(error)
     if isinstance(error, OSError) and error.filename is not None and not isinstance(error, FreshpotError):
         said = f"{error.filename}: {error.strerror or error}"  # without the number and the quotes
+        if isinstance(error, FileNotFoundError) and isinstance(error.filename, str | bytes):
+            from freshpot.formats.nearby import looked_in
+
+            said += looked_in(os.fsdecode(error.filename))
     print(f"freshpot: {_in_one_line(said) or type(error).__name__}", file=sys.stderr)
     return 2
 

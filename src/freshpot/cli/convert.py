@@ -6,6 +6,7 @@ Owned here: the command. Who calls it: `freshpot.cli`. Nets are read and written
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
     source = read_file(args.source, args.weights, given, args.fixed_batch)
     write(args.target, source, given)
     print(f"{args.target}: {len(source.ops)} operators, {len(source.values)} parameters")
+    if args.weights is None and args.source.suffix.lower() == ".prototxt" and source.values:
+        print(
+            "freshpot: no WEIGHTS were given: the parameters are what the net's fillers drew, none was trained.",
+            file=sys.stderr,
+        )
     return 0
 
 

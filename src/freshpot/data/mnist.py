@@ -152,7 +152,7 @@ def find_mnist(split: str = "train") -> Path | None:
     return _search(cache_folder(), split)
 
 
-_ADVICE = "Put its four files in a folder and name it with --data or FRESHPOT_DATA"
+_ADVICE = "Put MNIST's four files in a folder and name it with --data or FRESHPOT_DATA"
 
 
 def _file(folder: Path, stem: str, kind: str, axes: int) -> Path | None:

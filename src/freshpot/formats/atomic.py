@@ -25,7 +25,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OSError: the folder is missing or not writable, or the disk is full.
     """
     target = Path(os.path.realpath(path))
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        error.filename = os.fspath(path)  # what the caller named, not the temporary file
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

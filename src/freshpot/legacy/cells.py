@@ -115,8 +115,10 @@ def read_document(path: Path) -> Document:
     if not stat.S_ISREG(mode):
         raise FormatError("is no regular file", path=path)
     if form is None:
+        nets = path.suffix.lower() in (".prototxt", ".caffemodel", ".pb", ".pbtxt", ".onnx")
+        todo = "It is a net, not a program: see `caffe` and `freshpot convert`" if nets else "Rename the file"
         raise FormatError(
-            f"cannot tell what '{path.suffix}' is; known are {', '.join(_FORMS)}. Rename the file.", path=path
+            f"cannot tell what '{path.suffix}' is; known are {', '.join(_FORMS)}. {todo}.", path=path
         )
     document = _document(path, form, _read_text(path))
     if not any(cell.source.strip() for cell in document.cells):

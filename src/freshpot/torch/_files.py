@@ -15,6 +15,7 @@ import torch
 
 from freshpot.convert.folded import folded
 from freshpot.errors import ArgumentError, NetError, NotSupportedError
+from freshpot.formats.nearby import looked_in
 from freshpot.net import Net
 from freshpot.torch._modes import in_mode
 from freshpot.torch._sources import Source, from_imported, read
@@ -77,9 +78,10 @@ def read_file(
             "Python, then freshpot.torch.capture(module, example).write(…), or torch.onnx.export and convert the .onnx."
         )
     if kind not in SOURCES:
-        raise ArgumentError(f"{path}: SRC must be {', '.join(SOURCES)}.")
+        hint = " It holds weights: name its net first, NET.prototxt." if kind == ".caffemodel" else ""
+        raise ArgumentError(f"{path}: SRC must be {', '.join(SOURCES)}.{hint}")
     if not path.is_file():
-        raise NetError(f"{path}: there is no such file.")
+        raise NetError(f"{path}: there is no such file{looked_in(path)}")
     if kind == ".onnx":
         return _read_onnx(path, weights, shapes, fixed_batch)
     if kind == ".pdmodel":

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from freshpot.data.cache import cache_folder
@@ -24,6 +25,12 @@ if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # between two runs that must agree; and threads that have nothing to do sleep instead of looking for work.
     os.environ["FRESHPOT_CACHE"] = str(cache_folder(f"tests-{_worker}"))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Examples are the same in every run, however slow the machine is; `--hypothesis-profile=explore` draws others.
+_PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("steady", derandomize=True, database=None, **_PATIENT)
+hypothesis.settings.register_profile("explore", derandomize=False, database=None, **_PATIENT)
+hypothesis.settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 #: what Python and the tools that check the code may make anywhere

@@ -13,9 +13,9 @@ import caffe2.python.hypothesis_test_util as hu
 from caffe2.python import core, workspace
 from freshpot.errors import ArgumentError, ArityError
 
-EXAMPLES = hypothesis.settings(
-    max_examples=10, deadline=None, database=None, phases=[hypothesis.Phase.generate]
-)
+hypothesis.settings.load_profile("steady")  # as it was before hu came
+
+EXAMPLES = hypothesis.settings(max_examples=10, deadline=None, phases=[hypothesis.Phase.generate])
 
 
 class Softsign(hu.HypothesisTestCase):

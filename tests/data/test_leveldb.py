@@ -43,7 +43,7 @@ def tables(path: Path) -> None:
     write(path, [], Mode.WRITE)
 
 
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck))
 @given(records=st.dictionaries(st.binary(max_size=40), st.binary(max_size=3000), max_size=60))
 def test_any_records_survive(tmp_path: Path, records: dict[bytes, bytes]) -> None:
     path = Path(tempfile.mkdtemp(dir=tmp_path)) / "db"

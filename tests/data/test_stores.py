@@ -45,7 +45,7 @@ values = st.binary(min_size=1, max_size=9000) | st.integers(1, 70000).map(lambda
 
 
 @pytest.mark.parametrize("db_type", STORES)
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(records=st.dictionaries(keys, values, max_size=60), count=st.integers(1, 9))
 def test_any_records_survive(tmp_path: Path, db_type: str, records: dict[bytes, bytes], count: int) -> None:
     path = Path(tempfile.mkdtemp(dir=tmp_path)) / "db"
@@ -61,7 +61,7 @@ def test_any_records_survive(tmp_path: Path, db_type: str, records: dict[bytes, 
         assert cursor.valid == bool(wanted)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     records=st.dictionaries(st.binary(min_size=1, max_size=6), values, max_size=300),
     removed=st.integers(0, 100),
@@ -413,7 +413,7 @@ def test_damaged_minidb(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "db").read_bytes() == data
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=200))
 def test_any_bytes_as_minidb(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "db").write_bytes(data)
@@ -504,7 +504,7 @@ def test_count_of_records_is_checked_before_writing(tmp_path: Path, whole_lmdb: 
         open_db("lmdb", folder, Mode.WRITE)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_lmdb_with_random_damage(tmp_path: Path, whole_lmdb: bytes, data: Any) -> None:
     damaged = bytearray(whole_lmdb)

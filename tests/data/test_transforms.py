@@ -33,7 +33,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(transforms, "_LARGE", 1 << 20 if request.param == "all at once" else 0)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     scale=st.sampled_from([1.0, 0.00390625, 0.017]),
     mean=st.sampled_from(["none", "one", "each", "image"]),

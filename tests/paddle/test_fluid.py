@@ -200,5 +200,5 @@ def test_names_that_are_missing(place: str) -> None:
         home = getattr(home, part)
     with pytest.raises(AttributeError, match=f"paddle.{place} has no 'Nothing' here"):
         home.Nothing  # noqa: B018
-    with pytest.raises(NotSupportedError, match=r"dataset\.cifar: only mnist"):
-        paddle.dataset.cifar  # noqa: B018
+    with pytest.raises(NotSupportedError, match=r"dataset\.flowers: done here are cifar"):
+        paddle.dataset.flowers  # noqa: B018

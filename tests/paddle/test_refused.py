@@ -173,7 +173,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[FreshpotError], str]] = {
     ),
     "parts": (lambda: io.random_split([1, 2], [1, 2]), ArgumentError, "add up to 3, the data set has 2"),
     "a mode": (lambda: paddle.vision.datasets.MNIST(mode="val"), ArgumentError, "'train' or 'test'"),
-    "an archive": (lambda: paddle.vision.datasets.Cifar10("none.tar.gz"), DataError, "data_file"),
+    "an archive": (lambda: paddle.vision.datasets.Cifar10("none.tar.gz"), DataError, "none.tar.gz is not there"),
     "a transform's key": (
         lambda: paddle.vision.transforms.Resize(3, keys=("mask",)), ArgumentError,
         "_apply_mask",

@@ -18,6 +18,7 @@ from freshpot.errors import (
     NotSupportedError,
     ShapeError,
 )
+from freshpot.paddle.static import planned
 
 st, nn, F, opt = paddle.static, paddle.nn, paddle.nn.functional, paddle.optimizer
 X = np.cos(np.arange(8 * 64)).reshape(8, 1, 8, 8).astype(np.float32)
@@ -228,3 +229,91 @@ def test_static_data_needs_the_static_mode() -> None:
     paddle.disable_static()
     with pytest.raises(ArgumentError, match="enable_static"):
         st.data("x", [1])
+
+
+# ---- programs whose training goes over to a plan (static.planned) ---------------------------------------------
+def convolutional(
+    opt_: Callable[[], Any], change: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """A small network without chance, its accuracy beside the loss, and a step of training."""
+    made: dict[str, Any] = {"main": st.Program(), "startup": st.Program(), "exe": st.Executor()}
+    with paddle.utils.unique_name.guard(), st.program_guard(made["main"], made["startup"]):
+        paddle.seed(4)
+        image, label = st.data("image", [None, 1, 8, 8]), st.data("label", [None, 1], "int64")
+        x = F.max_pool2d(F.relu(nn.Conv2D(1, 4, 3, padding=1)(image)), 2, 2)
+        made["out"] = nn.Linear(64, 3)(paddle.flatten(x, 1))
+        made["loss"] = F.cross_entropy(made["out"], label)
+        made["fetch"] = [made["loss"], st.accuracy(F.softmax(made["out"]), label), "conv2d_0.w_0@GRAD"]
+        opt_().minimize(made["loss"])
+    made["exe"].run(made["startup"])
+    return made
+
+
+def trained(net: dict[str, Any], runs: int, feed: Any = None) -> list[list[Any]]:
+    feed = feed or {"image": X, "label": Y}
+    return [net["exe"].run(net["main"], feed=feed, fetch_list=net["fetch"]) for _ in range(runs)]
+
+
+def plans(net: dict[str, Any]) -> list[bool]:
+    return [kind.planned for kind in net["main"].kinds.values()]
+
+
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "adam": lambda: opt.Adam(0.02),
+    "momentum": lambda: opt.Momentum(0.05, weight_decay=0.01, grad_clip=nn.ClipGradByGlobalNorm(0.5)),
+    "schedule": lambda: opt.SGD(opt.lr.StepDecay(0.1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_plan_trains_as_the_program_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ordinary = convolutional(OPTIMIZERS[name])
+    expected = trained(ordinary, 12)
+    monkeypatch.setattr(planned, "AFTER", 2)
+    net = convolutional(OPTIMIZERS[name])
+    found = trained(net, 7)
+    assert (plans(ordinary), plans(net)) == ([False], [True])
+    kept = st.global_scope  # a parameter that is set from outside is where the plan reads it
+    with st.program_guard(net["main"], net["startup"]):
+        held = kept().find_var("conv2d_0.w_0")
+        assert held is not None
+        held.set(np.array(held))
+    found += trained(net, 5)
+    for step, (own, other) in enumerate(zip(found, expected, strict=True)):
+        for a, b in zip(own, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5, err_msg=f"step {step}")
+    assert not np.shares_memory(found[-1][2], found[-2][2])
+
+
+def test_other_sizes_and_names_are_other_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "AFTER", 1)
+    net = convolutional(OPTIMIZERS["adam"])
+    trained(net, 3)
+    trained(net, 1, {"image": X[:3], "label": Y[:3]})
+    assert plans(net) == [True, False]
+    values = net["exe"].run(
+        net["main"], feed={"image": X, "label": Y}, fetch_list=[net["out"]], return_numpy=False
+    )
+    before = values[0].numpy()
+    trained(net, 3)
+    np.testing.assert_array_equal(values[0].numpy(), before)  # what was fetched is not written again
+    with st.program_guard(net["main"], net["startup"]):
+        net["fetch"].append(paddle.mean(net["out"]))
+    assert len(trained(net, 4)[-1]) == 4
+
+
+def test_what_a_plan_refuses_is_said_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "AFTER", 1)
+    net = convolutional(OPTIMIZERS["adam"])
+    trained(net, 3)
+    with pytest.raises(FreshpotError, match="out of bounds"):
+        trained(net, 1, {"image": X, "label": Y + 7})
+    assert np.isfinite(trained(net, 2)[-1][0]).all()
+
+
+def test_chance_and_memory_take_the_ordinary_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "AFTER", 1)
+    net = lenet()
+    losses = learnt(net, 6)
+    assert losses[-1] < losses[0]
+    assert plans(net) == [False]

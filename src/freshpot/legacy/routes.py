@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from freshpot.data.mnist import load_mnist
-from freshpot.legacy import caffe_folder
+from freshpot.legacy import caffe_folder, paddle_data
 from freshpot.legacy.notes import Notes
 
 __all__ = ["Routes", "fetch"]
@@ -111,6 +111,18 @@ _TABLE = (
         r"archive\.ics\.uci\.edu/ml/machine-learning-databases/iris/iris\.data$",
         "150 drawn rows in place of the iris data",
         _iris,
+        alive=True,
+    ),
+    _Route(
+        r"archive\.ics\.uci\.edu/ml/machine-learning-databases/housing/housing\.data$",
+        "506 drawn rows in place of the housing data",
+        lambda hit: paddle_data.housing(),
+        alive=True,
+    ),
+    _Route(
+        r"ocw\.mit\.edu/.*/t8\.shakespeare\.txt$",
+        "4,000 lines of drawn words in place of Shakespeare's works",
+        lambda hit: paddle_data.text(),
         alive=True,
     ),
     _Route(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from freshpot.legacy import ends, ipython, magics, old_matplotlib, python2, weights
+from freshpot.legacy import ends, ipython, magics, old_matplotlib, paddle_data, python2, weights
 from freshpot.legacy.binding import bound
 from freshpot.legacy.figures import Figures
 from freshpot.legacy.notes import Notes
@@ -52,6 +52,7 @@ class Surroundings:
         arguments: Sequence[str] = (),
     ) -> None:
         self.notes = Notes()
+        self._folder = folder.resolve()
         self.figures = Figures(folder, self.notes)
         self.overlay = Overlay(folder / "files", StandIns(self.notes).make, self.notes)
         self.module = ModuleType("__main__")
@@ -85,6 +86,8 @@ class Surroundings:
             stack.enter_context(self.routes.installed())
             if "caffe" in self._text:
                 stack.enter_context(weights.installed(self.notes, self._text, self._stand_ins))
+            if "paddle" in self._text:
+                stack.enter_context(paddle_data.installed(self._folder / "files" / "paddle", self.notes))
             stack.enter_context(ends.told())
             stack.enter_context(self._main_module())
             stack.enter_context(self.overlay.installed())

@@ -10,10 +10,13 @@ from freshpot.errors import NotSupportedError
 from freshpot.paddle import (
     amp,
     autograd,
+    compat,
     dataset,
+    device,
     distributed,
     distribution,
     fluid,
+    framework,
     io,
     jit,
     linalg,
@@ -24,8 +27,11 @@ from freshpot.paddle import (
     reader,
     regularizer,
     static,
+    sysconfig,
     tensor,
+    text,
     utils,
+    version,
     vision,
 )
 from freshpot.paddle._files import load, save
@@ -52,6 +58,13 @@ from freshpot.paddle._state import (
 )
 from freshpot.paddle._tensor import Tensor
 from freshpot.paddle.autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from freshpot.paddle.device import (
+    get_cudnn_version,
+    is_compiled_with_cinn,
+    is_compiled_with_distribute,
+    is_compiled_with_rocm,
+    is_compiled_with_xpu,
+)
 from freshpot.paddle.distributed import DataParallel
 from freshpot.paddle.hapi import callbacks
 from freshpot.paddle.hapi.flops import flops
@@ -64,17 +77,19 @@ from freshpot.paddle.nn.layer import create_parameter
 from freshpot.paddle.tensor import *  # noqa: F403
 
 #: the version whose behaviour and printed formats these are
-__version__ = "2.0.0-beta0"
+__version__ = version.full_version
 
 __all__ = [
     *tensor.__all__, "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "DataLoader", "DataParallel", "Model",
-    "ParamAttr", "Tensor", "amp", "autograd", "batch", "callbacks", "create_parameter", "dataset",
-    "disable_static", "distributed", "distribution", "dtype", "enable_grad", "enable_static", "finfo", "flops",
-    "fluid", "get_cuda_rng_state", "get_default_dtype", "get_device", "get_flags", "get_rng_state", "grad",
-    "iinfo", "in_dynamic_mode", "install", "io", "is_compiled_with_cuda", "is_grad_enabled", "jit", "layer",
-    "linalg", "load", "metric", "nn", "no_grad", "onnx", "optimizer", "reader", "regularizer", "save",
-    "set_cuda_rng_state", "set_default_dtype", "set_device", "set_flags", "set_grad_enabled", "set_printoptions",
-    "set_rng_state", "static", "summary", "tensor", "utils", "vision",
+    "ParamAttr", "Tensor", "amp", "autograd", "batch", "callbacks", "compat", "create_parameter", "dataset",
+    "device", "disable_static", "distributed", "distribution", "dtype", "enable_grad", "enable_static",
+    "finfo", "flops", "fluid", "framework", "get_cuda_rng_state", "get_cudnn_version", "get_default_dtype",
+    "get_device", "get_flags", "get_rng_state", "grad", "iinfo", "in_dynamic_mode", "install", "io",
+    "is_compiled_with_cinn", "is_compiled_with_cuda", "is_compiled_with_distribute", "is_compiled_with_rocm",
+    "is_compiled_with_xpu", "is_grad_enabled", "jit", "layer", "linalg", "load", "metric", "nn", "no_grad",
+    "onnx", "optimizer", "reader", "regularizer", "save", "set_cuda_rng_state", "set_default_dtype",
+    "set_device", "set_flags", "set_grad_enabled", "set_printoptions", "set_rng_state", "static", "summary",
+    "sysconfig", "tensor", "text", "utils", "version", "vision",
 ]  # fmt: skip
 
 get_cuda_rng_state, set_cuda_rng_state = get_rng_state, set_rng_state
@@ -100,6 +115,13 @@ def in_dynamic_mode() -> Any:
     return not static.program.is_static()
 
 
+#: modules of the original whose names lie in a module of freshpot's
+_ALIASES = {
+    **{f"tensor.{name}": tensor for name in tensor.ALIASES},
+    **{f"vision.transforms.{name}": vision.transforms for name in vision.transforms.ALIASES},
+}
+
+
 def install(force: Any = False) -> None:
     """Bind the names ``paddle``, ``paddle.nn`` … to this module, unless a real Paddle is there (and not ``force``).
 
@@ -117,6 +139,8 @@ def install(force: Any = False) -> None:
         if (name == __name__ or name.startswith(__name__ + ".")) and "._" not in name:
             sys.modules["paddle" + name.removeprefix(__name__)] = module
     sys.modules["paddle.callbacks"] = callbacks
+    for place, module in _ALIASES.items():
+        sys.modules[f"paddle.{place}"] = module
 
 
 def __getattr__(name: str) -> Any:

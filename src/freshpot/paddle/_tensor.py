@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from freshpot.errors import ArgumentError, GradientError
+from freshpot.errors import ArgumentError, DTypeError, GradientError
 from freshpot.paddle import _state
 from freshpot.paddle._index import parts_of, plain_index
 from freshpot.paddle._layout import Layout
 from freshpot.paddle._missing import missing
 from freshpot.paddle._print import format_values
+from freshpot.paddle._refusals import refuse
 from freshpot.paddle._state import DType, Place, place_of, to_device, to_dtype
 
 __all__ = ["Parameter", "Tensor", "lifted", "to_tensor", "unwrap", "wrap"]
@@ -110,14 +111,16 @@ class Tensor(Layout):
     @property
     def stop_gradient(self) -> bool:
         """True: no gradient flows to it."""
-        return not self.data_.requires_grad
+        return not (self.data_.requires_grad or self.wanted)
 
     @stop_gradient.setter
     def stop_gradient(self, value: bool) -> None:
         if value and not self.data_.is_leaf:
             self.data_ = self.data_.detach()
-        else:
+        elif self.data_.is_floating_point() or self.data_.is_complex():
             self.data_.requires_grad_(not value)
+        else:
+            self.wanted = not value
 
     @property
     def grad(self) -> Tensor | None:
@@ -155,6 +158,8 @@ class Tensor(Layout):
                 f"backward from {self._brief()}: {why} Call backward(retain_graph=True) to go back twice."
             ) from error
 
+    #: a gradient was asked for, of numbers that have none: whole ones
+    wanted = False
     #: the gradient counts as zeros: it was cleared, and no backward has been since
     cleared = False
 
@@ -248,12 +253,16 @@ class Tensor(Layout):
 
     # ---- as Python sees it ----
     def __len__(self) -> int:
-        return len(self.data_)
+        if not self.data_.dim():
+            raise DTypeError(f"len() of {self._brief()}, which is a single number")
+        return self.data_.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter([wrap(part) for part in self.data_])
 
     def __bool__(self) -> bool:
+        if self.data_.numel() != 1:
+            raise ArgumentError(f"{self._brief()} is neither true nor false: ask paddle.any or paddle.all")
         return bool(self.data_)
 
     def __float__(self) -> float:
@@ -298,15 +307,19 @@ class Tensor(Layout):
 
     @_later
     def __getitem__(self, index: Any) -> Tensor:
-        return wrap(parts_of(self.data_, plain_index(index)))
+        try:
+            return wrap(parts_of(self.data_, plain_index(index)))
+        except Exception as error:
+            refuse(f"index of {self._brief()}", [index], {}, error)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.data_.is_leaf and self.data_.requires_grad and torch.is_grad_enabled():
             raise GradientError(f"{self._brief()} learns: change its parts within paddle.no_grad()")
-        new = (
-            value.data_.to(self.data_) if isinstance(value, Tensor) else torch.as_tensor(value).to(self.data_)
-        )
-        self.data_[plain_index(index)] = new
+        try:
+            new = value.data_ if isinstance(value, Tensor) else torch.as_tensor(value)
+            self.data_[plain_index(index)] = new.to(self.data_)
+        except Exception as error:
+            refuse(f"writing into {self._brief()}", [index, value], {}, error)
 
     def __repr__(self) -> str:
         values = format_values(self.numpy(), 7)
@@ -432,8 +445,11 @@ def lifted(function: FunctionT) -> FunctionT:
     def call(*args: Any, **keywords: Any) -> Any:
         if recorder is not None and (_is_symbolic(args) or _is_symbolic(keywords.values())):
             return recorder(call, args, keywords)
-        plain = [unwrap(a) for a in args]
-        return _wrap_all(function(*plain, **{key: unwrap(a) for key, a in keywords.items()}))
+        plain, named = [unwrap(a) for a in args], {key: unwrap(a) for key, a in keywords.items()}
+        try:
+            return _wrap_all(function(*plain, **named))
+        except Exception as error:
+            refuse(call.__name__, plain, named, error)
 
     return call  # type: ignore[return-value]
 

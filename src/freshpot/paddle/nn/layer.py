@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
 import re
 from collections import OrderedDict, defaultdict
@@ -462,3 +463,10 @@ def create_parameter(
         attr = copy.copy(said)
         attr.name = name
     return make_parameter("create_parameter", shape, attr, dtype, is_bias, default_initializer)
+
+
+def __getattr__(name: str) -> Any:
+    """The layers, which the original's ``nn.layer`` has too."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return getattr(importlib.import_module("freshpot.paddle.nn"), name)

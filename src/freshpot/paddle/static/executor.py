@@ -14,8 +14,8 @@ from freshpot.errors import ArgumentError, DTypeError, NotSupportedError, ShapeE
 from freshpot.paddle._state import to_device
 from freshpot.paddle._tensor import Parameter, Tensor, to_tensor
 from freshpot.paddle.jit._translated import TranslatedLayer
+from freshpot.paddle.static.planned import run
 from freshpot.paddle.static.program import Program, Update, Variable, default_main_program
-from freshpot.paddle.static.running import run
 
 __all__ = [
     "BuildStrategy", "CompiledProgram", "ExecutionStrategy", "Executor", "Scope", "append_backward", "global_scope",

@@ -17,6 +17,7 @@ import torch
 
 from freshpot.errors import ArgumentError, FreshpotError, NotSupportedError, ShapeError, near_matches
 from freshpot.paddle import _state, _tensor
+from freshpot.paddle._refusals import was_refused
 from freshpot.paddle._tensor import Parameter, Symbolic, Tensor
 from freshpot.paddle.nn import layer as _layers
 from freshpot.paddle.nn.layer import Layer
@@ -188,6 +189,8 @@ class Program:
         #: of a startup program: the parameters that it fills, and with what
         self.begins: list[tuple[Parameter, Any]] = []
         self._numbers = itertools.count()
+        #: how often it ran, and how: by what it was fed and what was fetched (see :mod:`.planned`)
+        self.kinds: dict[Any, Any] = {}
 
     # ---- as the original has it ----
     def global_block(self) -> Block:
@@ -347,23 +350,28 @@ def _tried(function: Callable[..., Any], args: Any, keywords: dict[str, Any], pl
             return Tensor(torch.zeros_like(tensor.tries()[place], device="cpu"))
         return Tensor(tensor.data_.detach().clone())
 
+    def with_single(tensor: Tensor) -> Tensor:
+        if isinstance(tensor, Variable):  # an open size may have to fit a known one
+            return Tensor(torch.zeros([1 if n < 0 else n for n in tensor.shape], dtype=tensor._dtype))
+        return with_zeros(tensor)
+
     before, _tensor.recorder = _tensor.recorder, None
     owner = getattr(function, "__self__", None) or (args[0] if args and isinstance(args[0], Layer) else None)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for change in (with_zeros,) if isinstance(owner, Layer) else (without_data, with_zeros):
+            ways = (with_zeros,) if isinstance(owner, Layer) else (without_data, with_zeros, with_single)
+            failed: Exception | None = None
+            for change in ways:
                 try:
                     return function(*each(args, change), **{k: each(v, change) for k, v in keywords.items()})
-                except FreshpotError:
-                    raise
-                except (RuntimeError, NotImplementedError) as error:
-                    if change is with_zeros:
-                        raise ShapeError(
-                            f"{getattr(function, '__name__', 'call')} in a static program: {str(error).splitlines()[0]}"
-                        ) from error
+                except (FreshpotError, RuntimeError, NotImplementedError) as error:
+                    if isinstance(error, FreshpotError) and not was_refused(error):
+                        raise
+                    failed = error if change is not with_single else failed
+            name = getattr(function, "__name__", "call")
+            raise ShapeError(f"{name} in a static program: {str(failed).splitlines()[0]}") from failed
     finally:
         _tensor.recorder = before
-    raise AssertionError("unreachable")
 
 
 # ---- current programs ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from freshpot.paddle._tensor import Tensor
 from freshpot.paddle.nn.layer import Layer
 from freshpot.paddle.static.program import Effect, Program, Step, Update, Variable, each
 
-__all__ = ["needed", "run", "tensors"]
+__all__ = ["flat", "leading_to", "learn", "needed", "read_by", "run", "run_step", "tensors"]
 
 
 def tensors(values: Any) -> list[Tensor]:
@@ -27,9 +27,14 @@ def tensors(values: Any) -> list[Tensor]:
 
 def needed(program: Program, wanted: set[str]) -> list[Any]:
     """The steps that some of these names, or a change of parameters, depend on."""
+    return leading_to(program.block.ops, wanted)
+
+
+def leading_to(steps: list[Any], wanted: set[str]) -> list[Any]:
+    """Those of the steps that some of these names, or a change of parameters, depend on."""
     kept: list[Any] = []
     wanted = set(wanted)
-    for step in reversed(program.block.ops):
+    for step in reversed(steps):
         if isinstance(step, Effect):
             kept.append(step)
             continue
@@ -37,17 +42,23 @@ def needed(program: Program, wanted: set[str]) -> list[Any]:
             wanted.add(step.loss)
             kept.append(step)
             continue
-        names = set(_flat(step.outputs))
+        names = set(flat(step.outputs))
         if names & wanted:
             kept.append(step)
-            wanted.update(tensor.name for tensor in tensors([step.args, list(step.keywords.values())]))
+            wanted.update(tensor.name for tensor in read_by(step))
     return kept[::-1]
 
 
-def _flat(names: Any) -> Iterator[str]:
+def read_by(step: Step) -> list[Tensor]:
+    """The variables and tensors that a call is given."""
+    return tensors([step.args, list(step.keywords.values())])
+
+
+def flat(names: Any) -> Iterator[str]:
+    """The names in a nest."""
     if isinstance(names, list):
         for part in names:
-            yield from _flat(part)
+            yield from flat(part)
     elif names is not None:
         yield names
 
@@ -67,6 +78,30 @@ def run(
     steps = needed(program, {name.removesuffix("@GRAD") for name in wanted})
     learning = any(isinstance(step, Update) for step in steps)
 
+    before, _tensor.recorder = _tensor.recorder, None
+    try:
+        with contextlib.nullcontext() if captured else torch.set_grad_enabled(learning):
+            for place, step in enumerate(steps):
+                if isinstance(step, Update):
+                    _learn(step, values, any(isinstance(later, Update) for later in steps[place + 1 :]))
+                else:
+                    _run_step(program, step, values)
+    finally:
+        _tensor.recorder = before
+    return values
+
+
+@torch.no_grad()
+def run_step(program: Program, step: Any, values: dict[str, Any]) -> None:
+    """A single call or effect, without gradients; what it gives joins ``values``."""
+    before, _tensor.recorder = _tensor.recorder, None
+    try:
+        _run_step(program, step, values)
+    finally:
+        _tensor.recorder = before
+
+
+def _run_step(program: Program, step: Any, values: dict[str, Any]) -> None:
     def value(tensor: Tensor) -> Tensor:
         if not isinstance(tensor, Variable):
             return tensor
@@ -74,20 +109,10 @@ def run(
             raise ArgumentError(f"the program needs '{tensor.name}', which was not fed")
         return values[tensor.name]
 
-    before, _tensor.recorder = _tensor.recorder, None
-    try:
-        with contextlib.nullcontext() if captured else torch.set_grad_enabled(learning):
-            for place, step in enumerate(steps):
-                if isinstance(step, Effect):
-                    step.function()
-                elif isinstance(step, Update):
-                    _learn(step, values, any(isinstance(later, Update) for later in steps[place + 1 :]))
-                else:
-                    made = _call(step, value, program.for_test)
-                    _put(step.outputs, made, values, program.blocked)
-    finally:
-        _tensor.recorder = before
-    return values
+    if isinstance(step, Effect):
+        step.function()
+    else:
+        _put(step.outputs, _call(step, value, program.for_test), values, program.blocked)
 
 
 def _call(step: Step, value: Callable[[Tensor], Tensor], for_test: bool) -> Any:
@@ -129,6 +154,13 @@ def _learn(step: Update, values: dict[str, Any], again: bool) -> None:
     grads = torch.autograd.grad(
         loss.sum(), [p.data_ for p in learning], retain_graph=again, allow_unused=True
     )
+    learn(step, learning, grads, values)
+
+
+def learn(
+    step: Update, learning: Sequence[Any], grads: Sequence[torch.Tensor | None], values: dict[str, Any]
+) -> None:
+    """A step with these gradients, which join ``values`` as ``<name>@GRAD``."""
     for parameter, grad in zip(learning, grads, strict=True):
         parameter.data_.grad = grad
         if grad is not None:

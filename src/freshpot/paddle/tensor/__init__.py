@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from freshpot.paddle._missing import missing
 from freshpot.paddle._tensor import Tensor
 from freshpot.paddle.tensor import (
     creation,
@@ -141,3 +143,12 @@ def _bind_methods() -> None:
 
 
 _bind_methods()
+
+#: modules of the original whose functions are this module's
+ALIASES = ("attribute", "logic", "math", "ops", "random", "search", "stat")
+
+
+def __getattr__(name: str) -> Any:
+    if name in ALIASES:
+        return sys.modules[__name__]
+    raise missing("tensor", name, __all__)

@@ -85,8 +85,18 @@ def empty(shape: Shape, dtype: Any = None, name: str | None = None) -> Tensor:
 
 
 def full(shape: Shape, fill_value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
-    """All ``fill_value``; the type is the default float's unless given (bool for True and False)."""
+    """All ``fill_value``, a number, its text or a tensor; the type is the default float's unless given (bool for True
+    and False).
+
+    Raises:
+        ArgumentError: a text that is no number.
+    """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ArgumentError(f"full: {value!r} is no number") from None
     dtype = "bool" if dtype is None and isinstance(value, bool) else dtype
     return wrap(torch.full(sizes(shape), value, **_options(dtype)))
 
@@ -186,11 +196,14 @@ def clone(x: Any, name: str | None = None) -> Any:
 
 @recorded
 def assign(x: Any, output: Tensor | None = None) -> Tensor:
-    """A copy, or ``output`` overwritten."""
+    """A copy; or ``output``, which becomes one (of another shape and type, too, where it does not learn)."""
     made = wrap(unwrap(x).clone()) if isinstance(x, Tensor) else to_tensor(x)
     if output is None:
         return made
-    output.set_value(made)
+    if made.shape == output.shape or not output.stop_gradient:
+        output.set_value(made)
+    else:
+        output.data_ = made.data_
     return output
 
 

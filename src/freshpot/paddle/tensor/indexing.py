@@ -29,8 +29,8 @@ def diagflat(x: Any, offset: int = 0, name: str | None = None) -> Any:
 
 @lifted
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """The last axis as the diagonal of matrices."""
-    return torch.diag_embed(input, offset, dim1, dim2)
+    """The last axis, of a tensor or an array, as the diagonal of matrices."""
+    return torch.diag_embed(torch.as_tensor(input), offset, dim1, dim2)
 
 
 @lifted

@@ -11,6 +11,12 @@ from freshpot.paddle import _tensor
 from freshpot.paddle._state import to_dtype
 from freshpot.paddle._tensor import Tensor, lifted, unwrap, wrap
 
+
+def _round(x: torch.Tensor) -> torch.Tensor:
+    """The nearest whole number, halves away from 0, as in 2.x (3.x: to the even one)."""
+    return torch.sign(x) * torch.floor(torch.abs(x) + 0.5) if x.is_floating_point() else torch.round(x)
+
+
 #: Paddle's name -> torch's function of one tensor, elementwise
 _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "abs": torch.abs,
@@ -43,7 +49,7 @@ _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "neg": torch.neg,
     "real": torch.real,
     "reciprocal": torch.reciprocal,
-    "round": torch.round,
+    "round": _round,
     "rsqrt": torch.rsqrt,
     "sigmoid": torch.sigmoid,
     "sign": torch.sign,
@@ -148,7 +154,9 @@ def _axes(axis: Any, x: torch.Tensor) -> tuple[int, ...]:
 
 @lifted
 def mean(x: Any, axis: Any = None, keepdim: bool = False, name: str | None = None) -> Any:
-    """The mean, over all axes or some."""
+    """The mean, over all axes or some; of whole numbers a whole number, towards 0."""
+    if not (x.is_floating_point() or x.is_complex()):
+        return torch.mean(x, _axes(axis, x), keepdim, dtype=torch.float64).to(x.dtype)
     return x.mean() if axis is None and not keepdim else x.mean(_axes(axis, x), keepdim)
 
 

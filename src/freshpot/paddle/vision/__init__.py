@@ -35,4 +35,8 @@ def image_load(path: Any, backend: str | None = None) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    """Data sets, transforms and networks are names of this module's too, as in 2.0."""
+    for part in (datasets, transforms, models):
+        if name in part.__all__:
+            return getattr(part, name)
     raise missing("vision", name, __all__)

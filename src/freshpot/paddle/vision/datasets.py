@@ -1,9 +1,8 @@
-"""MNIST and Fashion-MNIST from files on this machine (MNIST also as freshpot finds it)."""
+"""``paddle.vision.datasets``; MNIST and Fashion-MNIST from files on this machine (MNIST also as freshpot finds it)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,15 @@ from PIL import Image
 from freshpot.data.mnist import load_mnist
 from freshpot.errors import ArgumentError, DataError
 from freshpot.formats.idx import read_idx
+from freshpot.paddle._archives import choice, find_archive
 from freshpot.paddle._missing import missing
 from freshpot.paddle.io.dataset import Dataset
 from freshpot.paddle.vision.folder import Cifar10, Cifar100, DatasetFolder, ImageFolder
+from freshpot.paddle.vision.photos import VOC2012, Flowers
 
-__all__ = ["MNIST", "Cifar10", "Cifar100", "DatasetFolder", "FashionMNIST", "ImageFolder"]
+__all__ = [
+    "MNIST", "VOC2012", "Cifar10", "Cifar100", "DatasetFolder", "FashionMNIST", "Flowers", "ImageFolder",
+]  # fmt: skip
 
 
 class MNIST(Dataset):
@@ -42,15 +45,14 @@ class MNIST(Dataset):
         backend: str | None = None,
         chw_format: bool = True,
     ) -> None:
-        if mode.lower() not in ("train", "test"):
-            raise ArgumentError(f"{type(self).__name__}: mode {mode!r}; choose 'train' or 'test'")
+        self.mode = choice(type(self).__name__, "mode", mode, ("train", "test"))
         if backend not in (None, "pil", "cv2"):
             raise ArgumentError(f"{type(self).__name__}: backend {backend!r}; choose 'pil' or 'cv2'")
         if (image_path is None) != (label_path is None):
             raise ArgumentError(f"{type(self).__name__}: give image_path and label_path, or neither")
         if image_path is None and not download:
             raise ArgumentError(f"{type(self).__name__}: download=False wants image_path and label_path")
-        self.mode, self.transform, self.chw_format = mode.lower(), transform, chw_format
+        self.transform, self.chw_format = transform, chw_format
         self.backend = backend or ("pil" if transform is not None else None)
         pixels, labels = self._read(image_path, label_path)
         self.images, self.labels = pixels, labels.astype(np.int64).reshape(-1, 1)
@@ -99,12 +101,12 @@ class FashionMNIST(MNIST):
     """
 
     def _find(self) -> tuple[Any, Any]:
-        folder = Path("~/.cache/paddle/dataset/fashion-mnist").expanduser()
         stem = "train" if self.mode == "train" else "t10k"
-        paths = [folder / f"{stem}-images-idx3-ubyte.gz", folder / f"{stem}-labels-idx1-ubyte.gz"]
-        if not all(path.is_file() for path in paths):
-            raise DataError(f"{folder} does not hold Fashion-MNIST; name image_path and label_path")
-        return self._read(str(paths[0]), str(paths[1]))
+        images, labels = (
+            find_archive("FashionMNIST", None, "fashion-mnist", f"{stem}-{kind}-ubyte.gz")
+            for kind in ("images-idx3", "labels-idx1")
+        )
+        return self._read(str(images), str(labels))
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from freshpot.errors import ArgumentError, DataError, FormatError
+from freshpot.paddle._archives import choice, find_archive, reading
 from freshpot.paddle._pickle_reader import read_pickle
 from freshpot.paddle.io.dataset import Dataset
 from freshpot.paddle.vision.backend import get_image_backend
@@ -122,7 +123,7 @@ class Cifar10(Dataset):
     A picture is PIL's, or with backend "cv2" float32 (32, 32, 3) from 0 to 255.
 
     Args:
-        data_file: the archive; by default the original's cache. Nothing is downloaded.
+        data_file: the archive; None: where :mod:`freshpot.paddle._archives` looks.
 
     Raises:
         ArgumentError: another mode or backend.
@@ -140,27 +141,21 @@ class Cifar10(Dataset):
         download: bool = True,
         backend: str | None = None,
     ) -> None:
-        if mode.lower() not in ("train", "test"):
-            raise ArgumentError(f"{type(self).__name__}: mode {mode!r}; choose 'train' or 'test'")
+        self.mode = choice(type(self).__name__, "mode", mode, ("train", "test"))
         self.backend = get_image_backend() if backend is None else backend
         if self.backend not in ("pil", "cv2"):
             raise ArgumentError(f"{type(self).__name__}: backend {backend!r}; choose 'pil' or 'cv2'")
-        self.mode, self.transform = mode.lower(), transform
-        path = Path(data_file or Path("~/.cache/paddle/dataset/cifar").expanduser() / self.archive)
-        if not path.is_file():
-            raise DataError(f"{path} is not there, and is not downloaded; name the archive in data_file")
+        self.transform = transform
+        path = find_archive(type(self).__name__, data_file, "cifar", self.archive, download)
         self.images, self.targets = self._read(path)
 
     def _read(self, path: Path) -> tuple[Any, Any]:
         parts: dict[str, Any] = {}
-        try:
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    if member.isfile() and self.flags[self.mode] in Path(member.name).name:
-                        file = archive.extractfile(member)
-                        parts[member.name] = read_pickle(b"" if file is None else file.read(), path)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise FormatError(f"no archive that can be read: {error}", path=path) from error
+        with reading(path), tarfile.open(path) as archive:
+            for member in archive:
+                if member.isfile() and self.flags[self.mode] in Path(member.name).name:
+                    file = archive.extractfile(member)
+                    parts[member.name] = read_pickle(b"" if file is None else file.read(), path)
         if not parts:
             raise DataError(f"{path}: no {self.flags[self.mode]} in it")
         images, labels = [], []

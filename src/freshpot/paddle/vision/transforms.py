@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -394,5 +395,11 @@ class RandomErasing(BaseTransform):
         return np.random.normal(size=shape if not isinstance(image, np.ndarray) else (h, w, *image.shape[2:]))
 
 
+#: modules of the original whose names are this module's
+ALIASES = ("functional", "transforms")
+
+
 def __getattr__(name: str) -> Any:
+    if name in ALIASES:
+        return sys.modules[__name__]
     raise missing("vision.transforms", name, __all__)

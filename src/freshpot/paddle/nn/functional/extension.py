@@ -13,18 +13,13 @@ from freshpot.paddle._state import to_dtype
 from freshpot.paddle._tensor import lifted
 from freshpot.paddle.nn.functional.common import _channels_second
 from freshpot.paddle.nn.functional.window import _flat, each, pads
+from freshpot.paddle.tensor.indexing import diag_embed
 
 __all__ = [
     "affine_grid", "channel_shuffle", "diag_embed", "fold", "gather_tree", "grid_sample", "max_unpool1d",
     "max_unpool2d", "max_unpool3d", "pairwise_distance", "pixel_unshuffle", "scaled_dot_product_attention",
     "sequence_mask", "temporal_shift", "zeropad2d",
 ]  # fmt: skip
-
-
-@lifted
-def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """The last axis as the diagonal of matrices."""
-    return torch.diag_embed(input, offset, dim1, dim2)
 
 
 @lifted

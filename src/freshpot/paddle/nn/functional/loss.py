@@ -131,7 +131,9 @@ def nll_loss(
     reduction: str = "mean",
     name: str | None = None,
 ) -> Any:
-    """-log probability of the label, from log probabilities (N, C, ...)."""
+    """-log probability of the label, (N, ...) or (N, 1, ...), from log probabilities (N, C, ...)."""
+    if label.dim() == input.dim() and label.shape[1] == 1:
+        label = label.squeeze(1)
     return F.nll_loss(input, label.long(), weight, ignore_index=ignore_index, reduction=reduction)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from freshpot.errors import ArgumentError, NotSupportedError
+from freshpot.errors import ArgumentError, NotSupportedError, ShapeError
 from freshpot.paddle._tensor import lifted
 
 __all__ = [
@@ -109,6 +109,8 @@ def _make_conv(axes: int, default: str) -> Callable[..., Any]:
         data_format: str = default,
         name: str | None = None,
     ) -> Any:
+        if x.dim() != axes + 2:
+            raise ShapeError(f"conv{axes}d: the input must have {axes + 2} axes, got {list(x.shape)}")
         if type(padding) is int and data_format == default:
             return _CONVOLUTIONS[axes - 1](x, weight, bias, stride, padding, dilation, groups)
         last = _is_last(data_format)

@@ -115,6 +115,16 @@ def _with_output(model: Any, output: Any) -> Any:
     return model
 
 
+def test_readers_are_layers_in_programs_of_2017(tmp_path: Path) -> None:
+    model = layer_cases.model_of(layer_cases.struct(x=VECTOR))
+    reader = core.Net("reader").CreateDB([], "reader", db=str(tmp_path), db_type="lmdb")
+    made = model.TensorProtosDBInput([reader], ["x", "y"], batch_size=2, name="input")
+    assert [str(blob) for blob in made.field_blobs()] == ["input/x", "input/y"]
+    assert model.net.Proto().op[-1].type == "TensorProtosDBInput"
+    with pytest.raises(ArgumentError, match="takes \\[\\] as input"):
+        model.TensorProtosDBInput([reader], ["x"], 2, "db", "lmdb")
+
+
 def test_tags_and_contexts() -> None:
     with Tags("a"), Tags(["b", "c"]):
         assert TagContext.current().tags[-3:] == ["a", "b", "c"]

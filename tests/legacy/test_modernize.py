@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from freshpot.legacy import python2
-from freshpot.legacy.modernize import Modernized, modernize, python3
+from freshpot.legacy.modernize import Modernized, is_python2, modernize, python3
 
 # Python 2 -> what it prints
 PROGRAMS = {
@@ -151,3 +151,11 @@ def test_execfile(tmp_path: Path) -> None:
 def test_signs_that_no_grammar_has() -> None:
     with pytest.raises(SyntaxError):
         python3("\u00b2")
+
+
+@pytest.mark.parametrize(
+    ("first", "old"), [("#!/usr/bin/env python2", True), ("#!/usr/bin/python3", False), ("", False)]
+)
+def test_the_first_line_says_which_python(first: str, old: bool) -> None:
+    """A program that both Pythons read: with the old one, text files take numpy's bytes."""
+    assert is_python2(f'{first}\nwith open("w.npy", "w") as f:\n    numpy.save(f, x)\n') is old

@@ -244,6 +244,21 @@ class LayerModelHelper(ModelTraining, ModelRecords, model_helper.ModelHelper):
         layer.add_operators(self.net, self.param_init_net)
         return layer.output_schema
 
+    def TensorProtosDBInput(
+        self,
+        unused_blob_in: Any,
+        blob_out: Any,
+        batch_size: int,
+        db: Any = None,
+        db_type: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in `ModelHelper`; for a reader, as programs of 2017 call it, a layer of that operator."""
+        if db is None and len(unused_blob_in):
+            make = self.FunctionalLayerTensorProtosDBInput
+            return make(unused_blob_in, blob_out, batch_size=batch_size, **kwargs)
+        return super().TensorProtosDBInput(unused_blob_in, blob_out, batch_size, db, db_type, **kwargs)
+
     def get_parameter_blobs(self) -> list[Any]:
         """The blobs of all layers' parameters."""
         return [param.parameter for layer in self._layers for param in layer.get_parameters()]

@@ -99,7 +99,9 @@ def python3(source: str) -> str:
 
 
 def is_python2(text: str) -> bool:
-    """True for Python that Python 3 cannot read, and for Python that uses what Python 3 lacks."""
+    """True for Python that Python 3 cannot read, or that uses what Python 3 lacks, or whose first line asks for it."""
+    if re.match(r"#!.*\bpython2", text):
+        return True
     try:
         return _has_marks(parse(text))
     except _UNREADABLE:

@@ -39,6 +39,19 @@ class FbGemmPack(Operator):
         return None
 
 
+class FbGemmPackTranspose(FbGemmPack):
+    """Weights for FbFCPacked, from their transpose.
+
+    Shapes:   X: (K, M) -> packed weights
+    Source:   caffe2/quantization/server/fb_fc_packed_op.h
+    """
+
+    inputs = (Port("X", FLOAT, "K M"),)
+
+    def kernel(self, W: Tensor) -> Any:
+        return PackedWeights(W.t())
+
+
 class FbFCPacked(Operator):
     """Y = X * W^T + b, with packed W.
 

@@ -63,6 +63,11 @@ REFUSED: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         ValueError,
         "expected a net, operator or plan, or its message; got int.",
     ),
+    (
+        lambda: workspace.Predictor("init.pb", "predict.pb"),
+        ValueError,
+        "got str. A file's content is read so: open(na",
+    ),
     (lambda: workspace.RunNetOnce(b"\xff"), FormatError, "1 bytes are not a complete caffe2.NetDef message"),
     (
         lambda: workspace.StringifyProto(3),

@@ -219,6 +219,18 @@ def test_load_refusals(
         ws.run_op(Op("Load", [], outputs, {"db": "t.minidb", "db_type": "minidb", **args}))
 
 
+def test_a_full_disk_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(database: object, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    ws = Workspace(tmp_path)
+    ws.feed("b", np.zeros(3, np.float32))
+    monkeypatch.setattr("freshpot.data.minidb.MiniDB.append", full)
+    with pytest.raises(DataError, match=r"x\.minidb: cannot be written: No space left on device\.$"):
+        ws.run_op(Op("Save", ["b"], [], {"db": "x.minidb", "db_type": "minidb"}))
+    assert not list(tmp_path.iterdir())
+
+
 def test_load_renames_and_leaves_out(tmp_path: Path) -> None:
     ws = _saved(tmp_path)
     args = {"db": "t.minidb", "db_type": "minidb"}
@@ -293,6 +305,12 @@ def test_db_input_refusals(tmp_path: Path) -> None:
     ws = _reader(tmp_path, [encode_tensors(np.zeros(2, np.float32)), b"\xff\xff\xff"])
     with pytest.raises(ArityError, match="holds 1 tensors, there are 2 outputs"):
         ws.run_op(Op("TensorProtosDBInput", ["r"], ["data", "label"]))
+    of_caffe = _reader(tmp_path, [b"\x08\x01\x10\x01\x18\x01"])  # a Datum's sizes: no TensorProtos' field
+    with pytest.raises(
+        ArityError, match=r"holds 0 tensors.*records of Caffe \(Datum\)\? ImageInput reads those"
+    ):
+        of_caffe.run_op(Op("TensorProtosDBInput", ["r"], ["data", "label"]))
+    ws = _reader(tmp_path, [encode_tensors(np.zeros(2, np.float32)), b"\xff\xff\xff"])
     ws.run_op(Op("CreateDB", [], ["r"], {"db": str(tmp_path / "data.minidb"), "db_type": "minidb"}))
     with pytest.raises(FormatError, match="00000001"):
         ws.run_op(Op("TensorProtosDBInput", ["r"], ["data"], {"batch_size": 2}))

@@ -231,3 +231,23 @@ def test_the_original_reads_ours(tmp_path: Path) -> None:
     assert set(adam.state_dict()) <= set(found["state"])
     assert found["rate"] == pytest.approx(0.01)
     assert found["power"] == pytest.approx(0.81)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((3, 2), r"weight receives a shape \[3, 2\], but the expected shape is \[4, 2\]"),
+        (None, r"m\.pdparams: weight is not found in the providing file\. Did you mean 0\.weight"),
+    ],
+)
+def test_the_model_of_another_net(tmp_path: Path, sizes: tuple[int, int] | None, words: str) -> None:
+    """As in the original it is an error, unless what does not fit shall be skipped: that is said."""
+    other = paddle.nn.Linear(*sizes) if sizes else paddle.nn.Sequential(paddle.nn.Linear(4, 2))
+    paddle.save(other.state_dict(), str(tmp_path / "m.pdparams"))
+    model = paddle.Model(paddle.nn.Linear(4, 2))
+    before = model.network.weight.numpy().copy()
+    with pytest.raises(ValueError, match=words):
+        model.load(str(tmp_path / "m"))
+    with pytest.warns(UserWarning, match="Skip loading for"):
+        model.load(str(tmp_path / "m"), skip_mismatch=True)
+    np.testing.assert_array_equal(model.network.weight.numpy(), before)

@@ -40,7 +40,8 @@ def serialized(obj: Any) -> bytes:
         return obj.SerializeToString()
     if hasattr(obj, "Proto"):
         return obj.Proto().SerializeToString()
-    raise ValueError(f"expected a net, operator or plan, or its message; got {type(obj).__name__}.")
+    hint = " A file's content is read so: open(name, 'rb').read()." if isinstance(obj, str) else ""
+    raise ValueError(f"expected a net, operator or plan, or its message; got {type(obj).__name__}.{hint}")
 
 
 def net_name(net: Any) -> str:

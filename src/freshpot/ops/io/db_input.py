@@ -82,7 +82,8 @@ class TensorProtosDBInput(Operator):
         arrays = next(self._batches)
         if len(arrays) != self.num_outputs:
             self.refuse(
-                f"a record of {reader.source} holds {len(arrays)} tensors, there are {self.num_outputs} outputs.",
+                f"a record of {reader.source} holds {len(arrays)} tensors, there are {self.num_outputs} outputs."
+                + (" Are they records of Caffe (Datum)? ImageInput reads those." if not arrays else ""),
                 ArityError,
             )
         return on_device(arrays, self.device)

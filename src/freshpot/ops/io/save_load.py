@@ -72,11 +72,18 @@ class Save(Operator):
         self.write(place(ws, self.db, self.absolute_path), inputs)
 
     def write(self, path: str, inputs: Iterable[Blob]) -> None:
-        """Write all inputs to a new database."""
-        with open_db(self.db_type, path, Mode.NEW) as database, database.transaction() as transaction:
-            for name, blob in zip(self.names, inputs, strict=True):
-                for key, proto in blob_to_protos(name, to_plain(blob.name, blob.value), self.chunk_size):
-                    transaction.put(key.encode(), proto.SerializeToString())
+        """Write all inputs to a new database.
+
+        Raises:
+            DataError: it cannot be written, as on a full disk.
+        """
+        try:
+            with open_db(self.db_type, path, Mode.NEW) as database, database.transaction() as transaction:
+                for name, blob in zip(self.names, inputs, strict=True):
+                    for key, proto in blob_to_protos(name, to_plain(blob.name, blob.value), self.chunk_size):
+                        transaction.put(key.encode(), proto.SerializeToString())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written: {error.strerror or error}.") from error
 
 
 class Checkpoint(Save):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 
-from freshpot.errors import ArgumentError, DataError, NotSupportedError
+from freshpot.errors import ArgumentError, DataError, NotSupportedError, near_matches
 from freshpot.paddle._files import load, save
 from freshpot.paddle._tensor import Tensor, to_tensor
 from freshpot.paddle.hapi.callbacks import Callback, LRScheduler, ModelCheckpoint, ProgBarLogger
@@ -334,13 +335,23 @@ class Model:
 
         Raises:
             FormatError: a file is corrupt or no data.
-            ArgumentError: a shape that does not fit (``skip_mismatch`` leaves it out).
+            ArgumentError: a parameter that the file lacks, or has in another shape (``skip_mismatch`` leaves both as
+                they are, and says so).
         """
         base = path.removesuffix(".pdparams")
         state = load(base + ".pdparams")
-        if skip_mismatch:
-            own = self.network.state_dict()
-            state = {n: v for n, v in state.items() if n in own and own[n].shape == list(np.shape(v))}
+        for name, value in self.network.state_dict().items():
+            if name not in state:
+                wrong = f"{name} is not found in the providing file.{near_matches(name, state)}"
+            elif (shape := list(np.shape(state[name]))) != value.shape:
+                wrong = f"{name} receives a shape {shape}, but the expected shape is {value.shape}."
+            else:
+                continue
+            if not skip_mismatch:
+                raise ArgumentError(f"{base}.pdparams: {wrong} Is it the model of another net?")
+            warnings.warn(f"Skip loading for {name}. {wrong}", stacklevel=2)
+            state.pop(name, None)
+            reset_optimizer = True
         self.network.set_state_dict(state)
         if self._optimizer is not None and not reset_optimizer and os.path.exists(base + ".pdopt"):
             self._optimizer.set_state_dict(load(base + ".pdopt"))

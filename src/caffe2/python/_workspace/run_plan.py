@@ -8,6 +8,7 @@ Source of the rules: caffe2/core/plan_executor.cc.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,10 @@ def _end_all() -> None:
         runner.stopped.set()
     for runner in running:
         runner.ended.wait(max(0.0, end - time.monotonic()))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_RUNNING.clear)  # a forked child has none of the threads
 
 
 def run_plan(proto: Any, ws: Workspace) -> bool:

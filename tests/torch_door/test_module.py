@@ -440,6 +440,19 @@ def test_stop_gradient() -> None:
     assert not net(torch.ones(2, requires_grad=True)).requires_grad
 
 
+def test_data_that_no_layer_reads_is_no_output(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    data = (
+        'layer { name: "d" type: "DummyData" top: "x" top: "label" dummy_data_param { shape { dim: 2 } } }\n'
+    )
+    path.write_text(data + 'layer { name: "y" type: "AbsVal" bottom: "x" top: "y" }')
+    net = module(path)
+    assert (net.input_names, net.output_names) == (("x",), ("y",))
+    path.write_text(data)
+    with pytest.raises(NetError, match=r"its outputs \(label, x\) are data; no layer computes any"):
+        module(path)
+
+
 def test_silence_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(
@@ -466,6 +479,14 @@ def test_export_of_recurrent_layers(kind: str, tmp_path: Path) -> None:
     with torch.no_grad():
         program = torch.export.export(copy.deepcopy(net), (x, torch.ones(4, 2)))
         torch.testing.assert_close(program.module()(x, cont), net(x, cont), **CLOSE)
+    again = torch.export.export(copy.deepcopy(net), (x, torch.ones(4, 2))).module()
+    grads = []
+    for made in (again, net):  # as users export: gradients are on
+        out = made(x, cont)
+        (out * torch.arange(5)).sum().backward()
+        grads.append({key: p.grad for key, p in made.named_parameters()})
+    for key, grad in grads[1].items():
+        torch.testing.assert_close(grads[0][key], grad, **CLOSE)
 
 
 def test_export_of_what_looks_at_numbers() -> None:

@@ -266,7 +266,7 @@ def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
         learns = zip(layer.blobs, layer.param_propagate_down, strict=True)
         made.fixed.update(blob.name for blob, learn in learns if not learn)
     refuse_effects(ops, made.name, refused)
-    made.outputs = list(outputs or [net.blob_names[i] for i in net.output_ids])
+    made.outputs = list(outputs or _computed(ops, [net.blob_names[i] for i in net.output_ids], made.name))
     made.fixed |= made.constants | _unlearnt(ops, values)
     if outputs is not None:
         made.ops = _needed(ops, outputs, made.name)
@@ -275,6 +275,17 @@ def _from_caffe(net: Any, outputs: Sequence[str] | None) -> Source:
     made_by_layers = {blob.name: blob for layer in net.layers for blob in layer.tops}
     made.shapes = {blob: (list(made_by_layers[blob].dims), torch.float32) for blob in made.inputs}
     return made
+
+
+def _computed(ops: Sequence[Op], outputs: Sequence[str], net: str) -> list[str]:
+    """The outputs without data that no layer reads (a label)."""
+    written = {blob for op in ops for blob in op.outputs}
+    found = [blob for blob in outputs if blob in written]
+    if not found:
+        raise NetError(
+            f"its outputs ({', '.join(outputs) or 'none'}) are data; no layer computes any.", net=net
+        )
+    return found
 
 
 def _open_batch(op: Op, layer: Any) -> Op:

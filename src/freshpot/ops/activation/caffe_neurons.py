@@ -179,7 +179,7 @@ class CaffeExp(_Neuron):
         self._outer = math.exp(log_base * self.shift)
 
     def kernel(self, X: Tensor) -> Tensor:
-        return (X * self._inner).exp_().mul_(self._outer)
+        return (X * self._inner).exp_() * self._outer
 
     @gradient("Y dY -> dX", inplace=((1, 0),))
     def backward(self, Y: Tensor, dY: Tensor) -> Tensor:

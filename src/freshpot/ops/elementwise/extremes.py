@@ -45,9 +45,9 @@ class Max(_OfSeveral):
     gradient_rule = _extreme_rule("MaxGradient")
 
     def kernel(self, X: Tensor, *rest: Tensor) -> Tensor:
-        Y = X.clone(memory_format=torch.contiguous_format)
+        Y = X.contiguous() if rest else X.clone(memory_format=torch.contiguous_format)
         for other in rest:
-            torch.maximum(Y, other, out=Y)
+            Y = torch.maximum(Y, other)
         return Y
 
 
@@ -62,9 +62,9 @@ class Min(_OfSeveral):
     gradient_rule = _extreme_rule("MinGradient")
 
     def kernel(self, X: Tensor, *rest: Tensor) -> Tensor:
-        Y = X.clone(memory_format=torch.contiguous_format)
+        Y = X.contiguous() if rest else X.clone(memory_format=torch.contiguous_format)
         for other in rest:
-            torch.minimum(Y, other, out=Y)
+            Y = torch.minimum(Y, other)
         return Y
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from freshpot.net.grads import GradientMaker
@@ -10,7 +9,7 @@ from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
 from freshpot.ops._operator import Operator
 from freshpot.ops.normalization._channels import along_channels, reduced
-from freshpot.ops.normalization.batch_norm import normalised, through_statistics
+from freshpot.ops.normalization.batch_norm import normalised, of_batch, through_statistics
 
 _ARGS = (
     Arg("eps", float, 1e-5, "added to the variance"),
@@ -72,7 +71,7 @@ class AveragedBatchNorm(Operator):
             mean, variance = (average.flatten().clone() for average in averages)
             kept = tuple(average.clone() for average in averages)
         else:
-            mean, variance = torch.ops.aten.batch_norm_update_stats(X, None, None, 0.0)
+            mean, variance = of_batch(X)
             kept = tuple(
                 average * self.momentum + batch.view(average.shape) * (1 - self.momentum)
                 for average, batch in zip(averages, (mean, variance), strict=False)

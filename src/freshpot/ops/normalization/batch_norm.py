@@ -78,10 +78,19 @@ class BatchNorm(Operator):
             mean, variance = means * scale, variances * scale
             sums: tuple[Tensor, ...] = tuple(t.clone() for t in (means, variances, weight))
         else:
-            mean, variance = torch.ops.aten.batch_norm_update_stats(X, None, None, 0.0)
+            mean, variance = of_batch(X)
             sums = decayed(X, mean, variance, (means, variances, weight), self.moving_average_fraction)
         Y, deviation = normalised(X, mean, variance, self.eps)
         return Y, *sums, mean, deviation
+
+
+def of_batch(X: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a batch's channels; while a tracer looks on, such that autograd derives them."""
+    if torch.compiler.is_compiling():
+        variance, mean = torch.var_mean(X, reduced(X), correction=0)
+        return mean, variance
+    mean, variance = torch.ops.aten.batch_norm_update_stats(X, None, None, 0.0)
+    return mean, variance
 
 
 def decayed(
@@ -105,7 +114,8 @@ def normalised(
     """(X - mean) / deviation, times scale and plus bias if they are given; and the deviation."""
     # rounded correctly, which vectorised roots of float32 are not
     deviation = (variance + eps).double().sqrt_().float()
-    if X.numel() // max(X.shape[1], 1) >= _FUSED and not X.is_meta:
+    fused = X.numel() // max(X.shape[1], 1) >= _FUSED and not X.is_meta
+    if fused and not mean.requires_grad:  # ATen derives nothing with respect to statistics that it is given
         return torch.ops.aten.native_batch_norm(X, scale, bias, mean, variance, False, 0.0, eps)[0], deviation
     Y = (X - along_channels(mean, X)).div_(along_channels(deviation, X))
     if scale is not None and bias is not None:

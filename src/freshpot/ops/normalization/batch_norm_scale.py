@@ -17,7 +17,7 @@ from freshpot.ops._operator import Operator
 from freshpot.ops._window import in_layout_of
 from freshpot.ops.normalization import _rows
 from freshpot.ops.normalization._channels import along_channels
-from freshpot.ops.normalization.batch_norm import NORM_ARGS, decayed, normalised, through_statistics
+from freshpot.ops.normalization.batch_norm import NORM_ARGS, decayed, normalised, of_batch, through_statistics
 
 if TYPE_CHECKING:
     from freshpot.engine.workspace import Blob, Workspace
@@ -80,7 +80,7 @@ class BatchNormScale(Operator):
             mean = mean.float()
             Y = _rows.applied(X, mean, (scale / deviation).float(), bias, relu)
             return Y, *sums, mean, deviation.float()
-        mean, variance = torch.ops.aten.batch_norm_update_stats(X, None, None, 0.0)
+        mean, variance = of_batch(X)
         sums = decayed(X, mean, variance, (means, variances, weight), kept)
         Y, deviation = normalised(X, mean, variance, self.eps, scale, bias)
         return torch.relu_(Y) if relu else Y, *sums, mean, deviation

@@ -72,7 +72,7 @@ class LayerNorm(_ByRow):
         gamma, beta = (t.flatten() for t in affine) if self.elementwise_affine else (None, None)
         Y, mean, rstd = torch.ops.aten.native_layer_norm(rows, [rows.shape[1]], gamma, beta, self.epsilon)
         shape = (*X.shape[: self.split(X)], 1)
-        return Y.view(X.shape), mean.view(shape), rstd.reciprocal_().view(shape)
+        return Y.view(X.shape), mean.view(shape), rstd.reciprocal().view(shape)
 
     @gradient("dY Y mean std X gamma -> dX dgamma dbeta", check=check_gradient)
     def backward(

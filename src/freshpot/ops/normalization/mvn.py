@@ -54,8 +54,8 @@ class MVN(_Rows):
         centred = rows - rows.mean(1, keepdim=True)
         if not self.normalize_variance:
             return centred.view(X.shape), X.new_ones(len(rows), 1)
-        divisor = centred.square().mean(1, keepdim=True).sqrt_().add_(self.eps)
-        return centred.div_(divisor).view(X.shape), divisor
+        divisor = centred.square().mean(1, keepdim=True).sqrt_() + self.eps
+        return (centred / divisor).view(X.shape), divisor
 
 
 class MVNGradient(_Rows):

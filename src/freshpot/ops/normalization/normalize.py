@@ -34,7 +34,7 @@ class Normalize(_AlongAxis):
     """
 
     def _length(self, X: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(X, 2, self.axis, keepdim=True).clamp_(min=_SHORTEST)
+        return torch.linalg.vector_norm(X, 2, self.axis, keepdim=True).clamp(min=_SHORTEST)
 
     def kernel(self, X: Tensor) -> Tensor:
         return X / self._length(X)

@@ -37,7 +37,7 @@ class CaffeLSTMUnit(Operator):
     def kernel(self, C_prev: Tensor, X: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
         i, f, o, g = self._gates(X, cont)
         C = (f * C_prev).addcmul_(i, g)
-        return C, torch.tanh(C).mul_(o)
+        return C, torch.tanh(C) * o
 
     @gradient("C_prev X cont C dC dH -> dC_prev dX")
     def backward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -151,6 +151,8 @@ class LSTM(_Sequence):
     ) -> tuple[Tensor, ...]:
         T, N, D = self.sizes(X, W_h)
         active = self.from_input(X, W_x, b, static)
+        if torch.compiler.is_compiling():
+            return _lstm_traced(active, h0.detach()[0], c0.detach()[0], markers(cont) or [], W_h.t())
         hidden, cell = X.new_empty(T + 1, N, D), X.new_empty(T + 1, N, D)
         hidden[0], cell[0] = h0[0], c0[0]
         _lstm_forward(active, hidden, cell, markers(cont), W_h.t())
@@ -181,6 +183,21 @@ def _lstm_forward(
         torch.tanh(c_next, out=squashed)
         torch.mul(o, squashed, out=h_next)
         h, c = h_next, c_next
+
+
+def _lstm_traced(sums: Tensor, h: Tensor, c: Tensor, marks: list[Tensor], W: Tensor) -> tuple[Tensor, ...]:
+    """The steps for a tracer, whose autograd derives them: nothing is overwritten."""
+    hidden, cell, active = [h], [c], []
+    for x, mark in zip(sums.unbind(0), marks, strict=True):
+        i, f, o, g = torch.addmm(x, h * mark, W).chunk(4, -1)
+        i, f, o, g = i.sigmoid(), f.sigmoid() * mark, o.sigmoid(), g.tanh()
+        c = f * c + i * g
+        h = o * c.tanh()
+        hidden.append(h)
+        cell.append(c)
+        active.append(torch.cat([i, f, o, g], -1))
+    last = h.detach().unsqueeze(0).clone(), c.detach().unsqueeze(0).clone()
+    return torch.stack(hidden[1:]), *last, torch.stack(hidden), torch.stack(cell), torch.stack(active)
 
 
 class LSTMGradient(_Sequence):
@@ -333,6 +350,8 @@ class RNN(_Sequence):
     ) -> tuple[Tensor, ...]:
         T, N, D = self.sizes(X, W_h)
         sums = self.from_input(X, W_x, b_h, static).unbind(0)
+        if torch.compiler.is_compiling():
+            return _rnn_traced(sums, h0.detach()[0], markers(cont) or [], W_h.t(), W_o.t(), b_o)
         hidden, marks, W = X.new_empty(T + 1, N, D), markers(cont), W_h.t()
         hidden[0] = h0[0]
         h = hidden[0]
@@ -341,6 +360,19 @@ class RNN(_Sequence):
             h = h_next
         Y = torch.addmm(b_o, hidden[1:].flatten(0, 1), W_o.t()).tanh_().view(T, N, D)
         return Y, hidden[-1:].clone(), hidden
+
+
+def _rnn_traced(
+    sums: Sequence[Tensor], h: Tensor, marks: list[Tensor], W: Tensor, W_o: Tensor, b_o: Tensor
+) -> tuple[Tensor, ...]:
+    """The steps for a tracer, whose autograd derives them: nothing is overwritten."""
+    hidden = [h]
+    for x, mark in zip(sums, marks, strict=True):
+        h = torch.addmm(x, h * mark, W).tanh()
+        hidden.append(h)
+    states = torch.stack(hidden)
+    Y = torch.addmm(b_o, states[1:].flatten(0, 1), W_o).tanh().view(len(marks), *h.shape)
+    return Y, h.detach().unsqueeze(0).clone(), states
 
 
 class RNNGradient(_Sequence):

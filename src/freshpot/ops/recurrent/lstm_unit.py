@@ -82,7 +82,7 @@ class LSTMUnit(Operator):
         sigmoids, g = self._activate(gates, D)
         i, f, o = sigmoids.split(D, -1)
         C = torch.mul(f, C_prev).addcmul_(i, g)
-        H = torch.tanh(C).mul_(o)
+        H = torch.tanh(C) * o  # a tracer's autograd needs the tanh as it was
         mask = running(rest) if self.sequence_lengths else None
         if mask is None:
             return H, C

@@ -46,7 +46,7 @@ def test_a_broken_image(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "image.png"
     Image.fromarray(RGBA).save(path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FormatError, match=f"^{re.escape(str(path))}: not an image that can be read: "):
+    with pytest.raises(FormatError, match=f"^{re.escape(str(path))}: not an image that can be read: [^<]*$"):
         caffe.io.load_image(path)
 
 

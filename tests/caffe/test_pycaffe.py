@@ -142,8 +142,9 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     device._say.cache_clear()
     with pytest.warns(
         UserWarning, match="GPU 0 was asked for, and this machine has none: running on the CPU"
-    ):
+    ) as caught:
         caffe.set_mode_gpu()
+    assert [warning.filename for warning in caught] == [__file__]  # the program's line, not one of ours
     assert (_mode.mode, _mode.place) == (_mode.GPU, torch.device("cpu"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -449,13 +449,8 @@ class CaffeNet:
         Returns the other stretches of layers, in order, for somebody who runs their plans; None if that cannot be,
         since somebody is called between layers, or one is Python: then nothing was done.
         """
-        if (
-            self.debug_info
-            or self.before_forward
-            or self.after_forward
-            or self.before_backward
-            or self.after_backward
-        ):
+        hooks = (self.before_forward, self.after_forward, self.before_backward, self.after_backward)
+        if self.debug_info or any(hooks):
             return None
         if self._both is None:
             last = len(self.layers) - 1

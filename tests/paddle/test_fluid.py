@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import freshpot.paddle as paddle
-from freshpot.errors import NotSupportedError
+from freshpot.errors import ArgumentError, FormatError, NotSupportedError
 from freshpot.paddle import fluid
 
 layers = fluid.layers
@@ -202,3 +202,34 @@ def test_names_that_are_missing(place: str) -> None:
         home.Nothing  # noqa: B018
     with pytest.raises(NotSupportedError, match=r"dataset\.flowers: done here are cifar"):
         paddle.dataset.flowers  # noqa: B018
+
+
+def test_parameters_in_a_folder_and_batches_by_name(tmp_path: Path) -> None:
+    paddle.enable_static()
+    try:
+        with fluid.program_guard(fluid.Program(), fluid.Program()):
+            x, y = fluid.data("x", [None, 3]), fluid.data("y", [None, 1], "int64")
+            loss = fluid.layers.mean(fluid.layers.cross_entropy(fluid.layers.fc(x, 4, act="softmax"), y))
+            fluid.optimizer.SGD(0.1).minimize(loss)
+            exe, main = fluid.Executor(fluid.CPUPlace()), fluid.default_main_program()
+            exe.run(fluid.default_startup_program())
+            rows = [(np.full(3, i, np.float32), np.array([i % 4])) for i in range(4)]
+            for batch in paddle.io.DataLoader(rows, feed_list=[x, y], batch_size=2):
+                exe.run(main, feed=batch, fetch_list=[loss])
+            with pytest.raises(ArgumentError, match="values by name"):
+                exe.run(main, feed=[{}, {}], fetch_list=[loss])
+            kept = {p.name: p.numpy() for p in main.all_parameters()}
+            for filename in (None, "all"):
+                fluid.io.save_params(exe, str(tmp_path), filename=filename)
+                exe.run(fluid.default_startup_program())
+                fluid.io.load_params(exe, str(tmp_path), filename=filename)
+                for parameter in main.all_parameters():
+                    np.testing.assert_array_equal(parameter.numpy(), kept[parameter.name])
+            assert {path.name for path in tmp_path.iterdir()} == {*kept, "all"}
+            (tmp_path / min(kept)).write_bytes((tmp_path / max(kept)).read_bytes())
+            with pytest.raises(FormatError, match="the program says"):
+                fluid.io.load_params(exe, str(tmp_path))
+            fluid.save(main, str(tmp_path / "whole"))
+            assert set(paddle.load(str(tmp_path / "whole.pdparams"))) == set(kept)
+    finally:
+        paddle.disable_static()

@@ -298,3 +298,33 @@ def test_onnx(tmp_path: Path) -> None:
     assert kinds[0] == "Conv"
     assert kinds[-1] == "Gemm"
     assert len(model.graph.input) == 1
+
+
+def test_parameters_of_a_network_by_name(tmp_path: Path) -> None:
+    with paddle.utils.unique_name.guard():
+        layer = paddle.nn.Linear(3, 2)
+        paddle.jit.save(layer, str(tmp_path / "net"), [paddle.static.InputSpec([None, 3])])
+        state = paddle.load(str(tmp_path / "net"))
+        assert set(state) == {"linear_0.w_0", "linear_0.b_0"}
+    with paddle.utils.unique_name.guard():
+        other = paddle.nn.Linear(3, 2)
+    assert other.set_state_dict(state, use_structured_name=False) == ([], [])
+    np.testing.assert_array_equal(other.weight.numpy(), layer.weight.numpy())
+    fluid: Any = paddle.fluid
+    paddle.enable_static()
+    try:
+        with fluid.program_guard(fluid.Program(), fluid.Program()):
+            x = fluid.data("x", [None, 3])
+            out = fluid.layers.fc(x, 2)
+            exe = fluid.Executor()
+            exe.run(fluid.default_startup_program())
+            names = {p.name for p in fluid.default_main_program().all_parameters()}
+            fluid.io.save_inference_model(str(tmp_path / "folder"), ["x"], [out], exe)
+            fluid.io.save_params(exe, str(tmp_path / "parts"))
+    finally:
+        paddle.disable_static()
+    assert set(paddle.load(str(tmp_path / "folder"))) == set(paddle.load(str(tmp_path / "parts"))) == names
+    assert paddle.jit.load(str(tmp_path / "folder"))(paddle.ones([4, 3])).shape == [4, 2]
+    (tmp_path / "parts" / min(names)).write_bytes(b"nothing")
+    with pytest.raises(FormatError):
+        paddle.load(str(tmp_path / "parts"))

@@ -31,6 +31,8 @@ from freshpot.paddle.static import (
     program_guard,
     scope_guard,
 )
+from freshpot.paddle.static import load as load
+from freshpot.paddle.static import save as save
 from freshpot.paddle.static.program import disable as enable_dygraph
 from freshpot.paddle.static.program import enable as disable_dygraph
 from freshpot.paddle.static.program import is_static
@@ -40,8 +42,8 @@ __all__ = [
     "BuildStrategy", "CPUPlace", "CUDAPinnedPlace", "CUDAPlace", "CompiledProgram", "ExecutionStrategy", "Executor",
     "ParamAttr", "Program", "Scope", "clip", "cpu_places", "cuda_places", "data", "default_main_program",
     "default_startup_program", "disable_dygraph", "dygraph", "enable_dygraph", "global_scope", "in_dygraph_mode",
-    "initializer", "io", "is_compiled_with_cuda", "layers", "load_dygraph", "name_scope", "optimizer", "program_guard",
-    "regularizer", "save_dygraph", "scope_guard", "set_flags", "unique_name",
+    "initializer", "io", "is_compiled_with_cuda", "layers", "load", "load_dygraph", "name_scope", "optimizer",
+    "program_guard", "regularizer", "save", "save_dygraph", "scope_guard", "set_flags", "unique_name",
 ]  # fmt: skip
 
 

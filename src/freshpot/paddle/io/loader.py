@@ -11,6 +11,7 @@ import torch
 import torch.utils.data
 
 from freshpot.errors import ArgumentError, DataError
+from freshpot.paddle import _tensor
 from freshpot.paddle._state import to_device
 from freshpot.paddle._tensor import Tensor, wrap
 from freshpot.paddle.io.dataset import IterableDataset
@@ -97,7 +98,8 @@ class DataLoader:
     with 0, samples are read in this process. The order is the same. Batches come to ``places``' first device.
 
     Args:
-        return_list: True: a batch is a list; False: a list of one dictionary by the names in ``feed_list``.
+        return_list: True: a batch is a list; False: a list of one dictionary by the names in ``feed_list``. In the
+            static mode, with ``feed_list``: that dictionary in any case.
         use_buffer_reader, use_shared_memory: how the original hands batches on; without meaning here.
 
     Raises:
@@ -130,7 +132,8 @@ class DataLoader:
         if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last):
             raise ArgumentError("DataLoader: a batch_sampler says batch_size, shuffle and drop_last itself")
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
-        self.return_list, self.num_workers, self.feed_list = return_list, num_workers, feed_list
+        self.return_list = return_list and not (feed_list and _tensor.recorder is not None)
+        self.num_workers, self.feed_list = num_workers, feed_list
         place = places[0] if isinstance(places, (list, tuple)) and places else places
         self._device = to_device(place or None)
         self._collate = collate_fn or default_collate_fn

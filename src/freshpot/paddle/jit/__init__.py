@@ -46,7 +46,10 @@ def save(layer: Any, path: str, input_spec: Any = None, **configs: Any) -> None:
         raise NotSupportedError(
             "jit.save: output_spec is not done here; save a layer that returns what you want"
         )
-    write_network(str(path), captured(layer, input_spec, configs.get("who", "jit.save")))
+    names = (
+        {key: tensor.name for key, tensor in layer.state_dict().items()} if isinstance(layer, Layer) else {}
+    )
+    write_network(str(path), captured(layer, input_spec, configs.get("who", "jit.save")), names)
 
 
 def load(path: str, **configs: Any) -> TranslatedLayer:
@@ -61,7 +64,7 @@ def load(path: str, **configs: Any) -> TranslatedLayer:
     """
     from freshpot.paddle.jit._files import read_network
 
-    return TranslatedLayer(*read_network(*_located(str(path), **configs)))
+    return TranslatedLayer(*read_network(*located(str(path), **configs)))
 
 
 def captured_file(path: Path, parameters: Path | None, shapes: Mapping[str, Sequence[int]]) -> Any:
@@ -77,7 +80,7 @@ def captured_file(path: Path, parameters: Path | None, shapes: Mapping[str, Sequ
     """
     from freshpot.paddle.jit._files import read_network
 
-    model, beside = _located(str(path)) if path.suffix == ".pdmodel" else (path, path.parent)
+    model, beside = located(str(path)) if path.suffix == ".pdmodel" else (path, path.parent)
     network, values = read_network(model, parameters or beside)
     if not isinstance(network, Program):
         for name, sizes in shapes.items():
@@ -98,11 +101,12 @@ def captured_file(path: Path, parameters: Path | None, shapes: Mapping[str, Sequ
     return made
 
 
-def _located(path: str, model_filename: str | None = None, params_filename: str | None = None) -> Any:
+def located(path: str, model_filename: str | None = None, params_filename: str | None = None) -> Any:
     """The file of what is computed, and that (or the folder) of the parameters."""
     base = Path(path.removesuffix(".pdmodel"))
     if base.is_dir():
-        parameters = base / params_filename if params_filename else base
+        together = params_filename or ("__params__" if (base / "__params__").is_file() else None)
+        parameters = base / together if together else base
         return base / (model_filename or "__model__"), parameters
     model, parameters = Path(f"{base}.pdmodel"), Path(f"{base}.pdiparams")
     json_model = Path(f"{base}.json")

@@ -8,7 +8,7 @@ are read, and the original's pair of ``__model__`` and a folder or file of param
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,23 @@ from freshpot.net import Net
 from freshpot.paddle._stream import ELEMENTS, read_tensor, write_tensors
 from freshpot.paddle.jit._program import Program, read_program
 
-__all__ = ["read_network", "write_network"]
+__all__ = ["parameters_of", "read_network", "write_network"]
 
 _HEAD = b"freshpot net 1\n"
 
 
-def write_network(path: str, captured: Any) -> None:
-    """Write a captured net as ``<path>.pdmodel`` and ``<path>.pdiparams``; missing folders are made."""
-    net = captured.net
+def write_network(path: str, captured: Any, names: Mapping[str, str] | None = None) -> None:
+    """Write a captured net as ``<path>.pdmodel`` and ``<path>.pdiparams``; missing folders are made.
+
+    Args:
+        names: the parameters' own names by the net's, where they differ.
+    """
+    net, own = captured.net, names or {}
     net.args = {
         "inputs": list(captured.inputs),
         "trainable": list(captured.trainable),
         "constants": list(captured.constants),
+        "names": [own.get(name, name) for name in sorted(captured.parameters)],
         **{f"shape_{i}": _sizes_of(captured, name) for i, name in enumerate(captured.inputs)},
     }
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -92,6 +97,13 @@ def read_network(model: Path, parameters: Path | None) -> tuple[Any, dict[str, n
         name: found for i, name in enumerate(said["inputs"]) if (found := _shape_in(net, i)) is not None
     }
     return Captured(net, made, said["trainable"], said["inputs"], said["constants"], shapes), values
+
+
+def parameters_of(model: Path, parameters: Path | None) -> dict[str, np.ndarray[Any, Any]]:
+    """A network's parameters, by their own names. Raises as :func:`read_network` does."""
+    network, values = read_network(model, parameters)
+    own = [] if isinstance(network, Program) else _texts(network.net.args.get("names"))
+    return dict(zip(own, values.values(), strict=True)) if len(own) == len(values) else values
 
 
 def _texts(value: Any) -> list[str]:

@@ -123,7 +123,7 @@ class Executor:
 
         Args:
             program: the default main program when not given; a startup program fills parameters anew.
-            feed: values by name of what :func:`data` made.
+            feed: values by name of what :func:`data` made; or, as a DataLoader gives it, one such dictionary in a list.
             fetch_list: variables, parameters or names; a gradient is ``<parameter>@GRAD``.
 
         Returns:
@@ -132,6 +132,12 @@ class Executor:
         Raises:
             ArgumentError: an unknown name, or something that is not fed. ShapeError, DTypeError: it does not fit.
         """
+        if isinstance(feed, (list, tuple)):
+            if len(feed) != 1 or not isinstance(feed[0], dict):
+                raise ArgumentError(
+                    "Executor.run: feed must be values by name; programs run in one process here"
+                )
+            feed = feed[0]
         program = default_main_program() if program is None else program
         program = program.program if isinstance(program, CompiledProgram) else program
         several = isinstance(fetch_list, (list, tuple))

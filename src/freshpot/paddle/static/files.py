@@ -118,7 +118,7 @@ def save_inference_model(
     module = AsModule(forward, {name.replace(".", "__"): tensor for name, tensor in read.items()}).eval()
     made = capture(module, [example(v, "save_inference_model") for v in feeds], "program")
     made.rename(dict(zip([*made.inputs, *made.outputs], [*(v.name for v in feeds), *names], strict=True)))
-    write_network(str(path_prefix), made)
+    write_network(str(path_prefix), made, {name.replace(".", "__"): name for name in read})
 
 
 def load_inference_model(path_prefix: Any, executor: Any = None, **kwargs: Any) -> list[Any]:

@@ -279,6 +279,16 @@ SMALL = 'source: "db" batch_size: 2 backend: LMDB'
         (lambda: data_layer("db", 2, 'mean_file: "none"'), DataError, "none: cannot be read: No such file"),
         (lambda: data_layer("db", 2, 'mean_file: "text"'), FormatError, "text: 5 bytes are not a complete"),
         (
+            lambda: data_layer("db", 2, f'mean_file: "{mean_file("two", np.ones((2, 3, 4, 4)))}"'),
+            FormatError,
+            "two: a mean is one image; this blob has the shape (2, 3, 4, 4)",
+        ),
+        (
+            lambda: data_layer("db", 2, f'mean_file: "{mean_file("no", np.ones((0, 3, 4, 4)))}"'),
+            FormatError,
+            "no: a mean is one image",
+        ),
+        (
             lambda: data_layer("db", 2, 'mean_file: "x" mean_value: 1'),
             ArgumentError,
             "mean_file and mean_value exclude each other",

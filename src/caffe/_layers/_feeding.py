@@ -14,7 +14,7 @@ from freshpot.data.datum_batches import DatumBatches
 from freshpot.data.pinned import Pinned, Pinner, on_device
 from freshpot.data.prefetch import Prefetcher
 from freshpot.data.transforms import ImageTransform
-from freshpot.errors import ArgumentError, DataError
+from freshpot.errors import ArgumentError, DataError, FormatError
 from freshpot.formats import caffemodel, protobuf
 
 Arrays = Sequence[np.ndarray]
@@ -61,9 +61,15 @@ def image_transform(low: Lowering) -> ImageTransform:
 
 
 def read_mean(path: str) -> np.ndarray:
-    """A mean image (C, H, W) from a binaryproto file."""
+    """A mean image (C, H, W) from a binaryproto file.
+
+    Raises:
+        DataError: the file cannot be read. FormatError: it holds something else, or several images.
+    """
     _log.info("data_transformer.cpp:25", f"Loading mean file from: {path}")
     mean = read_blob_file(path)
+    if any(size != 1 for size in mean.shape[:-3]):
+        raise FormatError(f"a mean is one image; this blob has the shape {mean.shape}.", path=path)
     return mean.reshape((1,) * (3 - mean.ndim) + mean.shape[mean.ndim - 3 if mean.ndim > 3 else 0 :])
 
 

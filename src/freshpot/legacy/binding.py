@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import freshpot
-from freshpot.legacy import ipython, old_modules, old_numpy, scikit_image
+from freshpot.legacy import compiled, ipython, old_modules, old_numpy, old_packages, scikit_image
 from freshpot.legacy.notes import Notes
 from freshpot.legacy.old_imports import OldModules
 
@@ -61,6 +61,11 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             self._notes.add(f"module {root}: a small stand-in, as it is not installed")
         elif name in old_modules.renamed:
             self._made[name] = old_modules.make(name)
+        elif name == "scipy.misc":
+            self._made[name] = old_packages.scipy_misc()
+        elif (program := compiled.find(name, path)) is not None:
+            self._made[name] = program
+            self._notes.add(f"module {name}: not compiled; freshpot's own in its place")
         made = self._made.get(name)
         if made is None:
             return None
@@ -68,6 +73,13 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         return self._made[spec.name]
+
+    def leave_parents(self) -> None:
+        """Take the modules made here out of the packages that others made."""
+        for name, module in self._made.items():
+            parent, _, child = name.rpartition(".")
+            if parent not in self._made and vars(sys.modules.get(parent, module)).get(child) is module:
+                delattr(sys.modules[parent], child)
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing: the module is made already."""
@@ -181,8 +193,8 @@ def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, pyth
     original = [(module, name, getattr(module, name)) for module, name, _ in changed]
     for module, name, value in [*added, *changed]:
         setattr(module, name, value)
-    ours_first = _First(notes)
-    first = [ours_first, OldModules(notes)]
+    ours_first, packages = _First(notes), old_packages.OldPackages()
+    first = [ours_first, packages, OldModules(notes)]
     sys.meta_path.append(finder)
     sys.meta_path[:0] = first
     try:
@@ -195,12 +207,14 @@ def bound(notebook: ipython.Notebook, notes: Notes, *, dialect: str | None, pyth
         sys.meta_path.remove(finder)
         for early in first:
             sys.meta_path.remove(early)
+        packages.restore()
         for module, name, _ in added:
             delattr(module, name)
         for module, name, value in original:
             setattr(module, name, value)
         foreign = {*old_modules.renamed, *finder._groups, *_OURS}
-        for name in [n for n in sys.modules if n.partition(".")[0] in foreign]:
+        finder.leave_parents()
+        for name in [n for n in sys.modules if n.partition(".")[0] in foreign or n in finder._made]:
             if name in before:
                 sys.modules[name] = before[name]
             else:

@@ -19,12 +19,15 @@ from caffe import _log
 from caffe._net.blob import NetBlob
 from caffe._net.net import CaffeNet
 from caffe.proto import caffe_pb2
+from freshpot.engine.blob import PinnedBlob
 from freshpot.errors import ArityError, FormatError, NetError, ShapeError
 from freshpot.formats import caffemodel
 from freshpot.formats.caffe_text import read_net_text, strange_fields
 from freshpot.formats.caffe_upgrade import upgrade_net
+from freshpot.formats.model_file import ModelFile
 from freshpot.formats.nearby import looked_in
 from freshpot.formats.prototxt import TextMessage, Token, parse_prototxt
+from freshpot.ops.exposure import written
 
 #: where the original prints what upgrading says: how a message begins, or what it contains -> line
 _UPGRADE_LINES = (
@@ -198,17 +201,14 @@ def copy_weights(
         _refuse_pointer(file.read(100), path)
     if caffemodel.is_hdf5(path) if hdf5 is None else hdf5:
         return _copy_hdf5(net, path, skip_mismatched)
-    param = caffemodel.read_binary_net(path)
-    upgrade_net(param, path, say_upgrade)
-    return copy_from_message(net, param, path, skip_mismatched)
+    with ModelFile(path) as file:
+        upgrade_net(file.net, path, say_upgrade)
+        return _copy_binary(net, file, path, skip_mismatched)
 
 
-def copy_from_message(
-    net: CaffeNet, param: Any, path: str | None, skip_mismatched: bool = False
-) -> CopyReport:
-    """Copy parameters by layer name from a NetParameter with blobs."""
+def _copy_binary(net: CaffeNet, file: ModelFile, path: str, skip_mismatched: bool) -> CopyReport:
     report = CopyReport()
-    for source in param.layer:
+    for source in file.net.layer:
         if source.name not in net.layer_names:
             _log.info("net.cpp:745", f"Ignoring source layer {source.name}")
             report.ignored += [f"{source.name}[{k}]" for k in range(len(source.blobs))]
@@ -220,7 +220,7 @@ def copy_from_message(
             target = net.layers[i].blobs[k]
             where = f"layer '{source.name}' parameter {k}"
             if caffemodel.fits(target.dims, blob):
-                _put(net, target, caffemodel.read_blob(blob, where=where, path=path))
+                _read(net, target, file.values(blob, where))
                 report.copied.append(f"{source.name}[{k}]")
             else:
                 _mismatch(net, i, k, caffemodel.blob_shape(blob), path, skip_mismatched, report)
@@ -248,6 +248,19 @@ def _copy_hdf5(net: CaffeNet, path: str, skip_mismatched: bool) -> CopyReport:
             else:
                 _mismatch(net, i, k, values.shape, path, skip_mismatched, report)
     return _finish(net, report, path)
+
+
+def _read(net: CaffeNet, target: NetBlob, write: Callable[[np.ndarray], None]) -> None:
+    """Let values be written to the parameter's own memory, where it has that on the CPU."""
+    cell = target.data_cell
+    if not (isinstance(cell, PinnedBlob) and cell.peek.is_cpu):
+        values = np.empty(target.dims, np.float32)
+        write(values)
+        _put(net, target, values)
+        return
+    memory = cell.overwritten
+    write(memory.numpy())
+    written(memory)
 
 
 def _put(net: CaffeNet, target: NetBlob, values: np.ndarray) -> None:

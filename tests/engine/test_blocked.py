@@ -257,6 +257,27 @@ def test_parameters_that_change(width: int) -> None:
         assert is_blocked(plan)
 
 
+def test_a_net_in_blocks_keeps_only_packed_weights(width: int) -> None:
+    ops = [
+        conv("X", "W3", "b", kernel=3, pad=1),
+        Op("SpatialBN", ["b", "scale", "shift", "mean", "var"], ["n"], {"is_test": 1}),
+        Op("Relu", ["n"], ["Y"]),
+    ]
+    ws = fire_workspace()
+    plan = check(ops, ws)
+    assert is_blocked(plan)
+    (refresh,) = plan._now._net._refresh.values()
+    weights = refresh.current
+    if weights._packed is not None:  # PyTorch has oneDNN here: nothing needs the filters themselves
+        assert weights._filters is None
+        assert not weights._packed._by_size
+    for batch in (2, 3):  # the second operator by operator at first
+        ws.feed("X", np.random.default_rng(batch).standard_normal((batch, 16, 7, 6)).astype(np.float32))
+        ws.get("scale").mul_(1.5)
+        plan.run()
+        close(ws.get("Y"), plainly(ops, ws).get("Y"))
+
+
 def test_batches_of_changing_size(width: int) -> None:
     ops = NETS["nested"]
     ws = fire_workspace()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 
@@ -124,6 +123,8 @@ class _Output:
         _log.info("hdf5_output_layer.cpp:38", f"Successfully saved {data.num} rows")
 
     def _write(self, arrays: dict[str, np.ndarray]) -> None:
+        import h5py
+
         buffer = BytesIO()
         with h5py.File(buffer, "w") as file:
             for name, array in arrays.items():

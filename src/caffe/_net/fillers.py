@@ -28,6 +28,14 @@ def fill(filler: Any, shape: Shape) -> Tensor:
         ShapeError: nothing to fill, or too much for a blob.
         KernelError: no memory.
     """
+    made, draw = prepare(filler, shape)
+    if draw is not None:
+        draw(made, _random.generator())
+    return made
+
+
+def prepare(filler: Any, shape: Shape) -> tuple[Tensor, _random.Draw | None]:
+    """A tensor as `fill` gives it, or memory for it and what is to be drawn into that. Raises as `fill` does."""
     if 0 in shape:
         raise ShapeError(f"a blob of shape {shape} has no elements to fill.")
     if filler.type not in _FILLERS:
@@ -38,30 +46,38 @@ def fill(filler: Any, shape: Shape) -> Tensor:
     if filler.sparse != -1 and filler.type != "gaussian":
         raise ArgumentError(f"filler '{filler.type}' cannot be sparse; only gaussian can.")
     with memory_for(shape):
-        return _FILLERS[filler.type](filler, shape)
+        made = _FILLERS[filler.type](filler, shape)
+        return (made, None) if isinstance(made, Tensor) else (torch.empty(shape), made)
 
 
 def _constant(filler: Any, shape: Shape) -> Tensor:
     return torch.full(shape, filler.value, dtype=torch.float32)
 
 
-def _uniform(filler: Any, shape: Shape) -> Tensor:
-    return torch.empty(shape).uniform_(filler.min, filler.max, generator=_random.generator())
+def _uniform(filler: Any, _: Shape) -> _random.Draw:
+    low, high = filler.min, filler.max
+    return lambda made, generator: made.uniform_(low, high, generator=generator)
 
 
-def _gaussian(filler: Any, shape: Shape) -> Tensor:
-    made = torch.empty(shape).normal_(filler.mean, filler.std, generator=_random.generator())
-    if filler.sparse >= 0:
-        # each output unit keeps on average `sparse` of its inputs
-        keep = filler.sparse / shape[0]
-        made.mul_(torch.empty(shape).bernoulli_(min(1.0, keep), generator=_random.generator()))
-    return made
+def _gaussian(filler: Any, shape: Shape) -> _random.Draw:
+    mean, std = filler.mean, filler.std
+    # if sparse, each output unit keeps on average so many of its inputs
+    keep = min(1.0, filler.sparse / shape[0]) if filler.sparse >= 0 else None
+
+    def draw(made: Tensor, generator: torch.Generator) -> None:
+        made.normal_(mean, std, generator=generator)
+        if keep is not None:
+            made.mul_(torch.empty(shape).bernoulli_(keep, generator=generator))
+
+    return draw
 
 
-def _positive_unitball(_: Any, shape: Shape) -> Tensor:
-    made = torch.empty(shape).uniform_(0, 1, generator=_random.generator())
-    flat = made.view(shape[0], -1)
-    return flat.div_(flat.sum(1, keepdim=True)).view(shape)
+def _positive_unitball(_: Any, shape: Shape) -> _random.Draw:
+    def draw(made: Tensor, generator: torch.Generator) -> None:
+        flat = made.uniform_(0, 1, generator=generator).view(shape[0], -1)
+        flat.div_(flat.sum(1, keepdim=True))
+
+    return draw
 
 
 def _fan(filler: Any, shape: Shape) -> float:
@@ -72,14 +88,14 @@ def _fan(filler: Any, shape: Shape) -> float:
     return {filler.FAN_IN: fan_in, filler.FAN_OUT: fan_out}.get(filler.variance_norm, (fan_in + fan_out) / 2)
 
 
-def _xavier(filler: Any, shape: Shape) -> Tensor:
+def _xavier(filler: Any, shape: Shape) -> _random.Draw:
     scale = math.sqrt(3.0 / _fan(filler, shape))
-    return torch.empty(shape).uniform_(-scale, scale, generator=_random.generator())
+    return lambda made, generator: made.uniform_(-scale, scale, generator=generator)
 
 
-def _msra(filler: Any, shape: Shape) -> Tensor:
+def _msra(filler: Any, shape: Shape) -> _random.Draw:
     std = math.sqrt(2.0 / _fan(filler, shape))
-    return torch.empty(shape).normal_(0.0, std, generator=_random.generator())
+    return lambda made, generator: made.normal_(0.0, std, generator=generator)
 
 
 def _bilinear(_: Any, shape: Shape) -> Tensor:
@@ -92,7 +108,7 @@ def _bilinear(_: Any, shape: Shape) -> Tensor:
     return torch.outer(ramp, ramp).expand(shape).contiguous()
 
 
-_FILLERS: dict[str, Callable[[Any, Shape], Tensor]] = {
+_FILLERS: dict[str, Callable[[Any, Shape], Tensor | _random.Draw]] = {
     "constant": _constant,
     "uniform": _uniform,
     "gaussian": _gaussian,

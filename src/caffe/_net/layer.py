@@ -27,11 +27,13 @@ from typing import Any, NoReturn
 
 import torch
 
+from caffe import _random
 from caffe._net import fillers
 from caffe._net.backward import reverse
 from caffe._net.blob import DIFF, NetBlob, shapes_changed
 from caffe._net.site import Site
 from freshpot.engine import Plan, Workspace, infer_shapes
+from freshpot.engine.blob import leave_unfilled, zeros
 from freshpot.engine.kept import glance
 from freshpot.errors import (
     ArityError,
@@ -322,20 +324,29 @@ class Layer:
                 raise ShapeError(f"parameter {i} has shape {found.dims}, the bottoms now want {shape}.")
             return found.name
         blob = NetBlob(self.workspace, f"{self.name}[{i}]")
-        blob.data_cell.value = self._first_value(i, shape, filler).to(self.site.device)
+        value, draw = self._first_value(i, shape, filler)
+        blob.data_cell.value = value.to(self.site.device)
         blob.data_cell.share()  # parameters keep their memory: solvers update them in place
+        if draw is not None:
+            leave_unfilled(blob.data_cell, _random.later(draw, value))
         self.blobs.append(blob)
         self.param_propagate_down.append(True)
         return blob.name
 
-    def _first_value(self, i: int, shape: tuple[int, ...], filler: Any) -> torch.Tensor:
-        """What the net's own description holds, else what the filler says, else zeros."""
+    def _first_value(
+        self, i: int, shape: tuple[int, ...], filler: Any
+    ) -> tuple[torch.Tensor, _random.Draw | None]:
+        """What the net's own description holds, else what the filler says, else zeros; what is still to be drawn."""
         if i < len(self.param.blobs):
             values = caffemodel.read_blob(self.param.blobs[i])
             if values.shape != shape:
                 raise ShapeError(f"parameter {i} is given with shape {values.shape}, and {shape} is wanted.")
-            return torch.from_numpy(values)
-        return fillers.fill(filler, shape) if filler is not None else torch.zeros(shape)
+            return torch.from_numpy(values), None
+        if filler is None:
+            return zeros(shape), None
+        if self.site.device.type == "cpu":
+            return fillers.prepare(filler, shape)
+        return fillers.fill(filler, shape), None
 
     def lower(self) -> None:
         """Make the operators for the bottoms' present shapes, and shape the tops."""

@@ -5,7 +5,7 @@ it is read). Who calls it: the Caffe2 door, readers and writers of exported nets
 
 How an argument's kind is kept: ``i`` is an ``int``, ``f`` a ``float``, ``s`` a ``str`` (``bytes`` where
 it is not UTF-8), ``n`` a `Net`, a repeated field a list of these; ``t``, ``tensors`` and ``qtensors``
-stay messages; an argument that says nothing is an empty list.
+stay messages; an argument that says nothing is an empty list. Long lists of floats in bytes stay there (`Floats`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any
 
 from freshpot.errors import ArgumentError
 from freshpot.formats import protobuf
+from freshpot.formats.long_floats import without_long_floats
+from freshpot.formats.packed import put_packed
 from freshpot.net import ArgValue, Device, Net, Op
+from freshpot.net.floats import Floats
 
 _PB = protobuf.load("caffe2")
 
@@ -118,7 +121,15 @@ def net_from_bytes(data: bytes, *, path: object = None) -> Net:
     Raises:
         FormatError: the bytes are not a NetDef.
     """
-    return net_from_proto(protobuf.parse_message(_PB.NetDef, data, path=path))
+    rest, places = without_long_floats(data)
+    proto = protobuf.parse_message(_PB.NetDef, rest, path=path)
+    net = net_from_proto(proto)
+    for place in places:
+        given = [arg.name for arg in proto.op[place.op].arg]
+        name = given[place.arg]
+        if name not in given[place.arg + 1 :]:  # the last of a name counts
+            net.ops[place.op].args[name] = Floats(data, place.begin, place.floats)
+    return net
 
 
 def op_from_bytes(data: bytes, *, path: object = None) -> Op:
@@ -173,7 +184,9 @@ def arg_to_proto(name: str, value: ArgValue) -> Any:
 
 
 def _set_arg(proto: Any, value: Any) -> None:
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Floats):
+        put_packed(proto, "floats", value.array().astype("<f4", copy=False).tobytes())
+    elif isinstance(value, (list, tuple)):
         _set_list(proto, value)
     elif isinstance(value, int):
         proto.i = value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,34 @@ from freshpot.ops.exposure import exposed, note_views, same_memory
 
 if TYPE_CHECKING:
     from freshpot.engine.mirror import Mirror
+
+#: bytes from which on memory is fresh pages, and what tensors are aligned to
+_PAGES, _ALIGNED = 1 << 17, 64
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Zeros on the CPU that take no memory of the machine's until somebody touches them, if they are many."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _PAGES:
+        return torch.zeros(shape, dtype=dtype)
+    room = np.zeros(size + _ALIGNED, np.uint8)  # fresh pages, which PyTorch would write zeros to
+    begin = -room.__array_interface__["data"][0] % _ALIGNED
+    return torch.from_numpy(room[begin : begin + size]).view(dtype).view(shape)
+
+
+def _zeros_as(like: torch.Tensor, dims: tuple[int, ...]) -> torch.Tensor:
+    """Zeros of like's type, where it is."""
+    return zeros(dims, like.dtype) if like.is_cpu else like.new_zeros(dims)
+
+
+class Filling(Protocol):
+    """What is to be written to a blob's memory, unless it is written over before."""
+
+    def now(self) -> None:
+        """Write it, if it is not written yet; from several threads at once, too."""
+
+    def drop(self) -> None:
+        """It will never be seen."""
 
 
 class _Empty:
@@ -40,8 +68,10 @@ class Blob:
     is handed out is a mirror of the blob's (`engine.mirror`).
     """
 
-    __slots__ = ("_memory", "_mirror", "_own", "_renewed", "_views", "name", "value")
+    __slots__ = ("_filling", "_memory", "_mirror", "_own", "_renewed", "_views", "name", "value")
 
+    #: of an `UnfilledBlob`: who fills its memory
+    _filling: Filling
     _memory: Any
     _mirror: Mirror
     #: of a `KeptBlob`: its memory, as long as nobody else may hold it
@@ -85,10 +115,15 @@ class Blob:
         """The value, for somebody who changes it in place."""
         return self.value
 
+    @property
+    def overwritten(self) -> Any:
+        """The value, for somebody who writes to all of it in place: what it held need not be there."""
+        return self.writable
+
     def reshape(self, dims: tuple[int, ...]) -> None:
         """Change a tensor's shape: what it holds stays where the count stays, else it becomes zeros."""
         old = self.value
-        self.value = old.reshape(dims) if old.numel() == math.prod(dims) else old.new_zeros(dims)
+        self.value = old.reshape(dims) if old.numel() == math.prod(dims) else _zeros_as(old, dims)
 
     def viewed_as(self, dims: tuple[int, ...]) -> Blob:
         """A blob over the same memory, which stays where it is from now on, in another shape of that count."""
@@ -161,7 +196,7 @@ class Deferred:
 
 
 def _zeros(like: torch.Tensor, dims: tuple[int, ...]) -> tuple[torch.Tensor]:
-    return (like.new_zeros(dims),)
+    return (_zeros_as(like, dims),)
 
 
 class LazyBlob(Blob):
@@ -269,7 +304,7 @@ class PinnedBlob(Blob):
             old, self._memory = self._memory, self._memory.reshape(dims)
             same_memory(old, self._memory)  # so views of it stay true
         else:
-            self._memory, self._views = self._memory.new_zeros(dims), []
+            self._memory, self._views = _zeros_as(self._memory, dims), []
 
     def viewed_as(self, dims: tuple[int, ...]) -> Blob:
         made = Blob(self.name)
@@ -282,3 +317,60 @@ class PinnedBlob(Blob):
         if memory.device.type != "cpu":  # a net on a device wrote to it
             return super().share()
         return view_of(memory, self._views)
+
+
+class UnfilledBlob(PinnedBlob):
+    """A pinned blob whose memory is filled when somebody looks at it; if it is written over before, never."""
+
+    __slots__ = ()
+
+    def fill(self) -> None:
+        """Let the memory hold what it shall."""
+        self._filling.now()
+        self.__class__ = PinnedBlob  # type: ignore[assignment]
+
+    def _written_over(self) -> None:
+        if self.__class__ is UnfilledBlob:
+            self._filling.drop()
+            self.__class__ = PinnedBlob  # type: ignore[assignment]
+
+    @property
+    def value(self) -> Any:
+        self.fill()
+        return self.value
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        self._written_over()
+        self.value = new
+
+    @property
+    def peek(self) -> Any:
+        return self._memory
+
+    @property
+    def overwritten(self) -> Any:
+        self._written_over()
+        return self.writable
+
+    def hold(self, deferred: Deferred) -> bool:
+        self._written_over()
+        return self.hold(deferred)
+
+    def reshape(self, dims: tuple[int, ...]) -> None:
+        self.fill()
+        self.reshape(dims)
+
+    def viewed_as(self, dims: tuple[int, ...]) -> Blob:
+        self.fill()
+        return self.viewed_as(dims)
+
+    def share(self) -> np.ndarray:
+        self.fill()
+        return self.share()
+
+
+def leave_unfilled(blob: Blob, filling: Filling) -> None:
+    """Let a blob that is pinned to memory, whose views nobody holds, be filled when somebody looks."""
+    blob._filling = filling
+    blob.__class__ = UnfilledBlob

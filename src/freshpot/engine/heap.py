@@ -1,6 +1,7 @@
 """Large tensors in memory that the process keeps while plans run.
 
-Owned here: telling the C library of Linux so, and that all is as usual again. Who calls it: `plan`.
+Owned here: telling the C library of Linux so, and that all is as usual again. Who calls it:
+`plan`; `blocked`, when a net is packed.
 
 The library takes memory for anything above 32 MB from the system and gives it back at once. A training step of a large
 net asks for such pieces again and again, and the system clears every page of them: in the first blocks of a ResNet-50
@@ -83,6 +84,13 @@ def end() -> None:
         if not _running:
             for which, value in ((_MMAP_MAX, _PIECES), (_TRIM_THRESHOLD, _LEFT), (_MMAP_THRESHOLD, _LARGEST)):
                 _library().mallopt(which, value)
+
+
+def give_back() -> None:
+    """Much memory was let go of: the system gets what nobody uses."""
+    library = _library()
+    if library is not None:
+        library.malloc_trim(0)
 
 
 def let_go(owner: object) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from freshpot.data.pinned import copy_to
-from freshpot.engine.blob import Blob, Deferred, PinnedBlob, view_of
+from freshpot.engine.blob import Blob, Deferred, PinnedBlob, UnfilledBlob, view_of
 from freshpot.ops.exposure import note_views
 
 #: which side of a mirror is newer
@@ -184,6 +184,8 @@ def move(blobs: Iterable[Blob], device: torch.device) -> None:
             continue
         if blob.__class__ is MirroredBlob:
             _come_home(blob)
+        if isinstance(blob, UnfilledBlob):
+            blob.fill()
         if device == _CPU:
             if blob.__class__ is not PinnedBlob:
                 blob.value = blob.value.to(device)

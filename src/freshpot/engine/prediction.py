@@ -152,6 +152,7 @@ class PredictionPlan:
 
     def _run_checked(self, graph: Graph) -> None:
         values: dict[Value, Any] = {}
+        last = {value: node for node in graph.nodes for value in node.inputs}
         for node in graph.nodes:
             try:
                 given = [values[v] if v.source is None else _read(v.source) for v in node.inputs]
@@ -162,10 +163,14 @@ class PredictionPlan:
             values.update(
                 zip(node.outputs, made if isinstance(made, (tuple, list)) else (made,), strict=False)
             )
+            del made, given
+            for value in (*node.inputs, *node.outputs):
+                if value.source is None and not value.cells and last.get(value, node) is node:
+                    values[value] = _outline(values.get(value))
         signature = _signature(graph)
-        for value, made in values.items():
+        for value, held in values.items():
             for cell in value.cells:
-                cell.value = made
+                cell.value = held
         if len(self._checked) >= _MOST_SHAPES:
             self._checked.clear()
         self._now = self._checked[signature] = Blocked(graph, values, self._nets, self._wanted)
@@ -208,6 +213,11 @@ def _read(blob: Blob) -> Any:
             blob=blob.name,
         )
     return value
+
+
+def _outline(value: Any) -> Any:
+    """A tensor's size, type and device, without its memory."""
+    return value.new_empty(()).expand(value.shape) if isinstance(value, torch.Tensor) else value
 
 
 def _outside(graph: Graph) -> Iterator[Blob]:

@@ -7,17 +7,25 @@ Called where going through message objects, one Python number at a time, would b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freshpot.errors import FormatError
 
-__all__ = ["Field", "decode_varints", "encode_varint", "scan_fields"]
+__all__ = ["Field", "bytes_field", "decode_varints", "encode_varint", "scan_fields"]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _MAX_VARINT = 10  # bytes
+
+
+class Indexed(Protocol):
+    """Bytes, or what gives them one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: int, /) -> int: ...
 
 
 class Field(NamedTuple):
@@ -29,7 +37,7 @@ class Field(NamedTuple):
     end: int
 
 
-def scan_fields(data: bytes, begin: int = 0, end: int | None = None) -> Iterator[Field]:
+def scan_fields(data: Indexed, begin: int = 0, end: int | None = None) -> Iterator[Field]:
     """The fields of the message that is ``data[begin:end]``, in their order there.
 
     Raises:
@@ -56,7 +64,7 @@ def scan_fields(data: bytes, begin: int = 0, end: int | None = None) -> Iterator
         begin = stop
 
 
-def _read_varint(data: bytes, begin: int, end: int) -> tuple[int, int]:
+def _read_varint(data: Indexed, begin: int, end: int) -> tuple[int, int]:
     """The number at ``begin`` and where it ends."""
     value = 0
     for count, position in enumerate(range(begin, min(end, begin + _MAX_VARINT))):
@@ -75,6 +83,11 @@ def encode_varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def bytes_field(number: int, content: bytes) -> bytes:
+    """A field of bytes, a text or a message, as it stands in a message."""
+    return b"".join((encode_varint(number << 3 | BYTES), encode_varint(len(content)), content))
 
 
 def decode_varints(packed: bytes) -> NDArray[np.int64]:

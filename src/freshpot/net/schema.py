@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from freshpot.errors import ArgumentError, ArityError
+from freshpot.net.floats import Floats
 from freshpot.net.net import Net
 from freshpot.net.op import Op
 
@@ -114,6 +115,10 @@ class Arg:
 
     def _convert(self, value: Any, op: Op) -> Any:
         if isinstance(self.kind, list):
+            if isinstance(value, Floats):
+                if self.kind[0] is object:
+                    return value
+                value = list(value)
             if isinstance(value, list):
                 kind = self.kind[0]
                 if kind is object or (kind is not Net and set(map(type, value)) <= {kind}):

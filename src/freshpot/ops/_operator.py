@@ -323,6 +323,14 @@ class Operator:
         return inspect.cleandoc(cls.__dict__.get("__doc__") or "")
 
 
+def as_first(operator: Operator, first: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+    """`Operator.infer` where all outputs have the first input's shape and type: from the sizes alone. Asked about
+    tensors without data, many of PyTorch's functions load its compiler first, which takes seconds."""
+    return tuple(
+        torch.empty(first.shape, dtype=first.dtype, device="meta") for _ in range(operator.num_outputs)
+    )
+
+
 def _count_range(ports: tuple[Port, ...]) -> range:
     """The numbers of blobs that these ports take."""
     fewest, most = arity(ports)

@@ -247,7 +247,7 @@ class _Convolution(Kind):
         form = "tiles" if self._tiles is not None else "planes" if self.planar else "blocks"
 
         def give(weights: Any) -> bool:
-            if tuple(weights.filters.shape) != self.filters:
+            if weights.shape != self.filters:
                 return False
             for task, (group, run) in zip(tasks, packs, strict=True):
                 W, b = weights.blocked(group, operator.group, run, form)

@@ -20,6 +20,7 @@ from freshpot.engine.blob import Blob, Deferred
 from freshpot.engine.blocked.images import Border, Image, Memory, Size, take
 from freshpot.engine.blocked.kinds import Concatenation, Kind, Refresh, kind_of, pointwise
 from freshpot.engine.blocked.watch import Watch
+from freshpot.engine.heap import give_back
 from freshpot.engine.passes.graph import Graph, Node, Value
 from freshpot.native import program
 from freshpot.native.blocks import Slot
@@ -28,6 +29,8 @@ from freshpot.native.program import Program, Task
 
 #: of values that outlive the run
 _FOR_EVER = 1 << 60
+#: bytes that are worth looking for pages that nobody uses
+_MUCH = 1 << 23
 
 Values = dict[Value, Any]
 #: what a value is called in any graph of the same net
@@ -364,9 +367,9 @@ class BlockedNet:
 
     def alone(self) -> None:
         """Let go of what only running operator by operator wants."""
-        for node, refresh in self._refresh.items():
-            if node.op.type == "FusedConv":
-                refresh.current.forget_packed()
+        nodes = [node for node in self._refresh if node.op.type == "FusedConv"]
+        if sum(self._refresh[node].current.forget() for node in nodes) > _MUCH:
+            give_back()
 
     def image_of(self, value: Value) -> Image:
         """Where a value lies that machine code makes; that of a kept blob stays there until the next run."""

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._operator import Operator, as_first, gradient
 
 
 class _Neuron(Operator, abstract=True):
     inputs = (Port("X", FLOAT),)
     outputs = (Port("Y"),)
     inplace = ((0, 0),)
+    infer = as_first
 
 
 class CaffeReLU(_Neuron):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._operator import Operator, as_first, gradient
 
 
 class CaffeSoftmax(Operator):
@@ -21,6 +21,7 @@ class CaffeSoftmax(Operator):
     outputs = (Port("Y"),)
     args = (Arg("axis", int, 1, "the axis of classes"),)
     inplace = ((0, 0),)
+    infer = as_first
 
     def kernel(self, X: Tensor) -> Tensor:
         return torch.softmax(X, self.axis)

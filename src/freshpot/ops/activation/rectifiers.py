@@ -9,7 +9,7 @@ from torch import Tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._operator import Operator, as_first, gradient
 from freshpot.ops._window import in_layout_of
 
 
@@ -17,6 +17,7 @@ class _Activation(Operator, abstract=True):
     inputs: ClassVar[tuple[Port, ...]] = (Port("X", FLOAT),)
     outputs = (Port("Y"),)
     inplace: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
+    infer = as_first
 
 
 class LeakyRelu(_Activation):

@@ -7,7 +7,7 @@ Owned here: whether this build of PyTorch has them and they work on this machine
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -101,28 +101,28 @@ def _reorder(W: Tensor, size: list[int], padding: Any, strides: Any, dilations: 
 class PackedWeights:
     """A weight (M, C / group, kernel) in the layouts that oneDNN wants for the images that came so far."""
 
-    __slots__ = ("_by_layout", "_by_size", "_weight")
+    __slots__ = ("_by_layout", "_by_size")
 
-    def __init__(self, W: Tensor) -> None:
-        self._weight = W
+    def __init__(self) -> None:
         self._by_size: dict[tuple[int, ...], Tensor] = {}
         self._by_layout: dict[bytes, Tensor] = {}
 
     def for_images(
         self,
+        weight: Callable[[], Tensor],
         size: tuple[int, ...],
         padding: Sequence[int],
         strides: Sequence[int],
         dilations: Sequence[int],
         groups: int,
     ) -> Tensor:
-        """The weight for images of this size (N, C, H, W)."""
+        """The weight, which ``weight`` gives and never is another, for images of this size (N, C, H, W)."""
         found = self._by_size.get(size)
         if found is None:
             if len(self._by_size) >= _MOST_SIZES:
                 self._by_size.clear()
                 self._by_layout.clear()
-            packed = _reorder(self._weight, list(size), padding, strides, dilations, groups)
+            packed = _reorder(weight().contiguous(), list(size), padding, strides, dilations, groups)
             found = self._by_size[size] = self._share(packed)
         return found
 

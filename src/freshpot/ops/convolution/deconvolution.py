@@ -75,6 +75,11 @@ class Deconvolution(_Deconvolving):
         if b is not None and tuple(b.shape) != (M,):
             self.refuse(f"the bias must have shape ({M},), got {tuple(b.shape)}.")
 
+    def infer(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> tuple[Tensor, ...]:
+        """From the sizes alone, as `Conv` does it."""
+        shape = (X.shape[0], W.shape[1] * self.group, *self.space(X))
+        return (torch.empty(shape, dtype=X.dtype, device="meta"),)
+
     def kernel(self, X: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
         return torch.ops.aten.convolution(channels_last(X), W, b, *self._window)
 

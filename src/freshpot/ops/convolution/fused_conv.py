@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -70,14 +71,20 @@ class FusedConv(Convolution):
 
     def _fold(self, W: Tensor, *parameters: Tensor) -> Weights:
         """Weight and bias of the one convolution."""
-        filters = self.channels_second(W)
-        b = parameters[0] if self.bias else None
-        if self.norms:
-            factor, addend = affine(self.norms, self.eps, parameters[self.bias :])
-            filters = filters * factor.float().view(-1, *(1,) * (filters.dim() - 1))
-            b = (addend if b is None else b.double() * factor + addend).float()
         on_cpu = W.device.type == "cpu" and W.dim() == 4 and W.numel() > 0
-        return Weights(filters, b, packable=on_cpu and _packed.available())
+        packable = on_cpu and _packed.available()
+        b = parameters[0] if self.bias else None
+        if not self.norms:
+            return Weights(self.channels_second(W), b, packable=packable)
+        factor, addend = affine(self.norms, self.eps, parameters[self.bias :])
+        b = (addend if b is None else b.double() * factor + addend).float()
+        again = functools.partial(self._scaled, W, factor.float())
+        return Weights(again(), b, packable=packable, again=again)
+
+    def _scaled(self, W: Tensor, factor: Tensor) -> Tensor:
+        """The filters, each times its factor."""
+        filters = self.channels_second(W)
+        return filters * factor.view(-1, *(1,) * (filters.dim() - 1))
 
     def weights(self, parameters: Sequence[Tensor]) -> Weights:
         """What the parameters (W and all up to the other summand) amount to; the same object until they change."""

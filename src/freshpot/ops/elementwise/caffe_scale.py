@@ -8,7 +8,7 @@ from torch import Tensor
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._operator import Operator, as_first, gradient
 from freshpot.ops._window import in_layout_of
 
 #: elements a channel from which on the gradient is left to ATen's fused kernel
@@ -58,6 +58,7 @@ class CaffeScale(_Along):
     outputs = (Port("Y"),)
     args = (_AXIS, Arg("no_bias", int, 0, "of the gradient: there is no bias"))
     gradient_rule = staticmethod(_scale_rule)
+    infer = as_first
 
     def check(self, X: Tensor, scale: Tensor, bias: Tensor | None = None) -> None:
         self.check_fits(X, "scale", scale)
@@ -124,6 +125,7 @@ class Bias(_Along):
     inputs = (Port("X", FLOAT), Port("bias", FLOAT))
     outputs = (Port("Y"),)
     inplace = ((0, 0),)
+    infer = as_first
 
     def check(self, X: Tensor, bias: Tensor, *_: Tensor) -> None:
         self.check_fits(X, "bias", bias)

@@ -18,7 +18,7 @@ from torch import Tensor
 from freshpot.net.grads import GradientMaker, Rule
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, FLOATS, NUMERIC, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._operator import Operator, as_first, gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,7 @@ def _define(row: _Row) -> None:
         "inputs": (Port("X", row.dtypes),),
         "outputs": (Port("Y"),),
         "kernel": _method(row.function),
+        "infer": as_first,
         "gradient_stops": row.stops,
     }
     if row.inplace:

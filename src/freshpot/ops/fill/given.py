@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from freshpot.errors import ArgumentError
+from freshpot.net.floats import Floats
 from freshpot.net.schema import Arg
 from freshpot.ops._operator import Call, call
 from freshpot.ops.dtypes import NAME, NUMBER, TORCH
@@ -42,13 +43,13 @@ class _Given(Filler, abstract=True):
         super().setup()
         self.type_name = self.chosen_type()
         kind: Any = {"float32": float, "float64": float, "string": (str, bytes)}.get(self.type_name, int)
-        kinds = set(map(type, self.values))
+        kinds = {float} if isinstance(self.values, Floats) else set(map(type, self.values))
         if not all(issubclass(found, kind) for found in kinds):
             found = ", ".join(sorted(k.__name__ for k in kinds))
             self.refuse(
                 f"argument 'values' holds {found}, which does not suit {self.type_name}.", ArgumentError
             )
-        self.made = self._make()
+        self.made = None if isinstance(self.values, Floats) else self._make()
         self.same_every_run = not self.input_as_shape
 
     def chosen_type(self) -> str:
@@ -68,15 +69,22 @@ class _Given(Filler, abstract=True):
     def kernel(self, *inputs: Any) -> Any:
         shape = self.shape_for(inputs)
         count = int(np.prod(shape, dtype=np.int64))
-        if count != len(self.made):
-            self.refuse(f"shape {tuple(shape)} has {count} elements, argument 'values' has {len(self.made)}.")
+        if count != len(self.values):
+            self.refuse(
+                f"shape {tuple(shape)} has {count} elements, argument 'values' has {len(self.values)}."
+            )
+        if self.made is None:  # they are in memory of their own
+            made = torch.from_numpy(self.values.array()).to(TORCH[self.type_name])
+            return made.reshape(shape).to(self.device)
         if isinstance(self.made, np.ndarray):
             return self.made.reshape(shape).copy()
         return self.made.reshape(shape).to(self.device, copy=True)
 
     def calls(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call] | None:
-        same = self.same_every_run
-        return [call(outputs[0].copy_, self.made.reshape(outputs[0].shape))] if same else None
+        if not self.same_every_run:
+            return None
+        made = self.made if self.made is not None else self.kernel(*inputs)
+        return [call(outputs[0].copy_, made.reshape(outputs[0].shape))]
 
 
 class GivenTensorFill(_Given):

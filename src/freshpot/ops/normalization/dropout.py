@@ -41,6 +41,10 @@ class Dropout(Operator):
             self.refuse("in training (is_test=0) it needs a second output for the mask.", ArityError)
         self._scale = 1.0 / (1.0 - self.ratio)
 
+    def infer(self, X: Tensor) -> tuple[Tensor, ...]:
+        made = (torch.empty(X.shape, dtype=dtype, device="meta") for dtype in (X.dtype, torch.bool))
+        return tuple(made)[: self.num_outputs]
+
     def kernel(self, X: Tensor) -> tuple[Tensor, ...]:
         return self._drop(X, X.clone() if self.is_test else torch.mul(X, self._scale))
 

@@ -8,7 +8,7 @@ from torch.nn.functional import pad as pad_tensor
 
 from freshpot.errors import ArgumentError
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import Operator, gradient
+from freshpot.ops._operator import Operator, as_first, gradient
 from freshpot.ops._window import ORDER
 
 
@@ -29,6 +29,7 @@ class LRN(Operator):
         Arg("bias", float, 1.0, "constant part of the scale"),
         ORDER,
     )
+    infer = as_first
 
     def setup(self) -> None:
         if self.size < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,6 +44,10 @@ class Interpolate(Operator):
     def check(self, X: Tensor) -> None:
         if X.dim() != len(self.sizes) + 2:
             self.refuse(f"X must have {len(self.sizes) + 2} dimensions, got {tuple(X.shape)}.")
+
+    def infer(self, X: Tensor) -> tuple[Tensor, ...]:
+        """From the sizes alone."""
+        return (torch.empty((*X.shape[:2], *self.sizes), dtype=X.dtype, device="meta"),)
 
     def kernel(self, X: Tensor) -> Tensor:
         return self.forwards(X)

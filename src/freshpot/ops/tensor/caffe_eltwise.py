@@ -11,7 +11,7 @@ from freshpot.errors import ArgumentError
 from freshpot.net.grads import GradientMaker
 from freshpot.net.op import Op
 from freshpot.net.schema import FLOAT, Arg, Port
-from freshpot.ops._operator import ANY_PAIR, Operator
+from freshpot.ops._operator import ANY_PAIR, Operator, as_first
 
 
 def _eltwise_rule(g: GradientMaker) -> list[Op]:
@@ -38,6 +38,7 @@ class Eltwise(Operator):
     )
     inplace = ANY_PAIR
     gradient_rule = staticmethod(_eltwise_rule)
+    infer = as_first
 
     def setup(self) -> None:
         if self.coeff and (self.operation != "SUM" or len(self.coeff) != self._count()):

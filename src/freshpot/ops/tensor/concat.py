@@ -70,6 +70,19 @@ class Concat(_AlongAxis):
                     f"input {i} {tuple(X.shape)} does not fit input 0 {tuple(first.shape)} beside dimension {place}."
                 )
 
+    def infer(self, *inputs: Any) -> tuple[Any, ...]:
+        first = inputs[0]
+        if not isinstance(first, Tensor):
+            return self.kernel(*inputs)
+        shape = list(first.shape)
+        place = self.place(len(shape) + self.add_axis)
+        if self.add_axis:
+            shape.insert(place, len(inputs))
+        else:
+            shape[place] = sum(X.shape[place] for X in inputs)
+        kinds = ((shape, first.dtype), ([len(inputs)], torch.int32))
+        return tuple(torch.empty(sizes, dtype=dtype, device="meta") for sizes, dtype in kinds)
+
     def kernel(self, *inputs: Any) -> tuple[Any, Tensor]:
         place = self.place(len(inputs[0].shape) + self.add_axis)
         sizes = [1 if self.add_axis else X.shape[place] for X in inputs]

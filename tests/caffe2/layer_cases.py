@@ -213,8 +213,9 @@ VERSIONS = ("fp16", "uint8rowwise", "fused_uint8rowwise", "fused_uint4rowwise")
 
 
 def start_anew():
-    """Forget all blobs and names of nets."""
+    """Forget all blobs, names of nets and numbers of optimizers."""
     core.workspace.ResetWorkspace()
+    optimizer._optimizer_instance_count.clear()
     core.Net._net_names_used.clear()
 
 

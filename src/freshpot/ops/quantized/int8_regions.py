@@ -101,7 +101,8 @@ class Int8RoIAlign(Quantized):
         start = first * self.spatial_scale
         step = (last * self.spatial_scale - start).clamp(min=1.0) / bins
         points = self.sampling_ratio if self.sampling_ratio > 0 else int(step.ceil())
-        bin_of, point = torch.arange(bins)[:, None], torch.arange(points)[None]
+        bin_of = torch.arange(bins, device=first.device)[:, None]
+        point = torch.arange(points, device=first.device)[None]
         places = (start + bin_of * step + (point + 0.5) * step / points).flatten()
         inside = (places >= -1.0) & (places <= size)
         places = places.clamp(min=0.0)

@@ -156,7 +156,12 @@ class Routes:
                 data = fetch(address) if route.alive else None
                 if data is None:
                     data = route.make(hit)
-                    self._notes.add(f"{address}: {route.what.format(mnist=_mnist_name())}")
+                    what = (
+                        route.what.replace("{mnist}", _mnist_name())
+                        if "{mnist}" in route.what
+                        else route.what
+                    )
+                    self._notes.add(f"{address}: {what}")
                 self._answers[address] = data
                 return data
         return None

@@ -69,6 +69,24 @@ def test_modules_of_the_program_are_modernised(capsys: Capture) -> None:
     assert not list(Path("tools").rglob("more*.pyc"))
 
 
+def test_modules_import_what_lies_beside_them(capsys: Capture) -> None:
+    """As Python 2 did; a module of the same name elsewhere is not hidden by one beside."""
+    Path("parts").mkdir()
+    Path("parts/__init__.py").write_text("")
+    Path("parts/beside_it.py").write_text("one = 1\n")
+    Path("parts/json.py").write_text("raise RuntimeError('hides the library')\n")
+    Path("parts/user.py").write_text(
+        "import beside_it, json\nif True:\n    from beside_it import one\nprint one, beside_it.one, json.dumps(2)\n"
+    )
+    Path("a.py").write_text("import parts.user\n")
+    try:
+        assert main(["run", "a.py"]) == 0
+    finally:
+        for name in [n for n in sys.modules if n.partition(".")[0] == "parts"]:
+            del sys.modules[name]
+    assert "1 1 2\n" in capsys.readouterr().out
+
+
 def test_a_module_that_is_neither(capsys: Capture) -> None:
     Path("broken.py").write_text("x = = 1\n")
     Path("a.py").write_text("import broken\n")

@@ -6,9 +6,11 @@ or that use what it lacks, are changed. Nothing is written: no file of the progr
 
 from __future__ import annotations
 
+import ast
 import importlib.abc
 import importlib.machinery
 import os
+import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,8 +75,39 @@ class _Loader(importlib.machinery.SourceFileLoader):
         self._text = text
 
     def get_code(self, fullname: str) -> CodeType:
-        return compile(self._text, self.path, "exec", dont_inherit=True)
+        tree = modernize.parse(self._text)
+        if self.is_package(fullname) or "." in fullname:
+            _import_siblings(tree, Path(self.path).parent)
+        return compile(tree, self.path, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(python2.names())
         super().exec_module(module)
+
+
+def _import_siblings(tree: ast.Module, folder: Path) -> None:
+    """Python 2 looked for ``import x`` in a module's own folder first: so it is where nothing else has that name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level and _is_sibling(node.module, folder):
+            node.level = 1
+        for name, statements in ast.iter_fields(node):
+            if isinstance(statements, list) and name in ("body", "orelse", "finalbody"):
+                statements[:] = [part for statement in statements for part in _parted(statement, folder)]
+
+
+def _parted(statement: ast.stmt, folder: Path) -> list[ast.stmt]:
+    """``import x, os`` as ``from . import x`` and ``import os``."""
+    if not isinstance(statement, ast.Import):
+        return [statement]
+    made: list[ast.stmt] = []
+    for alias in statement.names:
+        near = "." not in alias.name and _is_sibling(alias.name, folder)
+        part = ast.ImportFrom(None, [alias], 1) if near else ast.Import([alias])
+        made.append(ast.copy_location(part, statement))
+    return made
+
+
+def _is_sibling(name: str | None, folder: Path) -> bool:
+    root = (name or "").partition(".")[0]
+    there = (folder / f"{root}.py").is_file() or (folder / root / "__init__.py").is_file()
+    return there and root not in sys.modules and importlib.machinery.PathFinder.find_spec(root) is None

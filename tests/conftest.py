@@ -7,6 +7,7 @@ fails by name; what is written deeper in the repository fails the run.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,10 @@ _PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothes
 hypothesis.settings.register_profile("steady", derandomize=True, database=None, **_PATIENT)
 hypothesis.settings.register_profile("explore", derandomize=False, database=None, **_PATIENT)
 hypothesis.settings.load_profile("steady")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and so would be what tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 #: what Python and the tools that check the code may make anywhere

@@ -74,7 +74,10 @@ def read_text(path: str | os.PathLike[str], message: Any) -> TextMessage:
 
 def _text(path: str | os.PathLike[str]) -> str:
     """The text of a file. Comments may be in any encoding; the reader refuses other bytes elsewhere."""
-    data = Path(path).read_bytes()
+    name = os.fsdecode(path)
+    if "\0" in name:
+        raise FormatError(f"{name!r} is no file's name: it has a character of value 0")
+    data = Path(name).read_bytes()
     _refuse_pointer(data, path)
     if b"\0" in data:
         raise FormatError(

@@ -177,6 +177,20 @@ def test_methods_are_called_as_the_original_calls_them() -> None:
     assert own.calls[2:] == [("reshape", (2, 3)), ("forward", 6, 2), ("backward", [True])]
 
 
+@pytest.mark.parametrize(("phase", "name"), [(caffe.TRAIN, "TRAIN"), (caffe.TEST, "TEST")])
+def test_layers_of_faster_rcnn_read_the_phase_by_its_name(
+    phase: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in its branch, where the phase is an enumeration; elsewhere it is a number."""
+    (tmp_path / "rpn").mkdir()
+    (tmp_path / "rpn" / "__init__.py").write_text("from mylayers import Logged")
+    monkeypatch.delitem(sys.modules, "rpn", raising=False)
+    made = net(INPUT + python("Logged").replace('"mylayers"', '"rpn"'), phase)
+    monkeypatch.delitem(sys.modules, "rpn")
+    assert (str(made.layers[1].phase), made.layers[1].phase) == (name, phase)
+    assert str(net(INPUT + python("Logged"), phase).layers[1].phase) == str(int(phase))
+
+
 def test_a_new_shape_goes_through_reshape_once() -> None:
     made = net(INPUT + python("Logged") + 'layer { name: "r" type: "ReLU" bottom: "y" top: "z" }')
     made.blobs["x"].reshape(4, 1, 2)

@@ -57,6 +57,7 @@ def solver(text: str = "", base: str = SOLVER) -> Solver:
         ),
         ("", SOLVER.replace("net.prototxt", "none.prototxt"), DataError, "none.prototxt.*train_net"),
         ('test_net: "none" test_iter: 1 test_interval: 1', SOLVER, DataError, "none: the solver's test_net"),
+        ("", SOLVER.replace("net.pro", r"n\0t.pro"), FormatError, "is no file's name"),
         ('weights: "none.caffemodel"', SOLVER, DataError, "none.caffemodel: there are no such weights"),
         ("snapshot: 1", SOLVER.replace('"s"', '"no/folder/s"'), DataError, "no/folder/s"),
         ("layer {", SOLVER, FormatError, "solver.prototxt"),

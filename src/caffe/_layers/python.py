@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import importlib
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,19 @@ from caffe._caffe import Blob, BlobVec, Layer, RawBlobVec
 from caffe._net.layer import Layer as NetLayer
 from caffe._net.layer import Lowering, layer
 from freshpot.errors import ArgumentError, FreshpotError, NotSupportedError, near_matches
+
+#: packages of Faster R-CNN's programs, whose branch shows layers the phase by name
+_NAMED_PHASE = ("roi_data_layer", "rpn")
+
+
+class _Phase(enum.IntEnum):
+    """The phase as pycaffe of Faster R-CNN's branch has it: a number whose text is its name."""
+
+    TRAIN = 0
+    TEST = 1
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class _Python:
@@ -28,7 +42,9 @@ class _Python:
                 f"{p.module}.{p.layer} makes a {type(made).__name__}, not a caffe.Layer.", ArgumentError
             )
         made._blobs = BlobVec(add=self._add_blob)
-        made.param_str, made.phase = p.param_str, low.param.phase  # type: ignore[attr-defined]
+        named = p.module.partition(".")[0] in _NAMED_PHASE
+        made.phase = _Phase(low.param.phase) if named else low.param.phase  # type: ignore[attr-defined]
+        made.param_str = p.param_str  # type: ignore[attr-defined]
         made.param_str_ = p.param_str  # type: ignore[attr-defined]  # its name until 2015
         #: what `net.layers` shows
         self.python_layer = made

@@ -63,7 +63,7 @@ def test_a_model_that_is_not_there(capsys: Capture) -> None:
         "print (other.params['conv'][0].data == net.params['conv'][0].data).all(), net.params['bn'][1].data[0]",
     )
     out = capsys.readouterr().out
-    assert status == 0
+    assert status == 0, out
     assert "sum 2.0 True" in out
     assert "True 1.0" in out
     wanted = "bvlc_alexnet.caffemodel: not there (it was downloaded); the net 'Small' was given random weights instead"
@@ -153,7 +153,7 @@ def test_download_of_a_model(work: Path, capsys: Capture) -> None:
         "print abs(net.params['ip'][0].data).sum() > 0",
     )
     out = capsys.readouterr().out
-    assert status == 0
+    assert status == 0, out
     assert out.count("\nTrue\n") == 2
     assert "small.caffemodel: cannot be fetched; a stand-in with random weights" in out
     assert sorted(os.listdir(work / "models/small")) == ["deploy.prototxt", "readme.md"]
@@ -193,7 +193,7 @@ def test_a_classification_without_caffes_folder(capsys: Capture) -> None:
         "print caffe.io.blobproto_to_array(blob)[0, :, 5, 7]",
     )
     out = capsys.readouterr().out
-    assert status == 0
+    assert status == 0, out
     assert "(360, 480, 3) (1, 1000) n00000003 class 3" in out
     assert "[104. 117. 123.]" in out
 
@@ -227,7 +227,7 @@ def test_lenet_trains_from_caffes_folder(capsys: Capture) -> None:
         "print solver.net.blobs['data'].data.shape, solver.iter",
     )
     out = capsys.readouterr().out
-    assert status == 0
+    assert status == 0, out
     assert "(64, 1, 28, 28) 1" in out
     assert "mnist_train_lmdb/data.mdb: 20 records" in out
 
@@ -321,7 +321,7 @@ def test_text_into_files_of_bytes(capsys: Capture) -> None:
         "% matplotlib inline",
     )
     out = capsys.readouterr().out
-    assert status == 0
+    assert status == 0, out
     assert "(1, 3)" in out
     assert "\n8\n" in out
 

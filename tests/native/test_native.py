@@ -124,13 +124,16 @@ def test_max_pooling(case: Any, width: int) -> None:
     pool.backward(shape)(X, Y, dY, dX)
     assert x.grad is not None
     torch.testing.assert_close(dX, x.grad)
-    index = batch_last(torch.zeros(N, C, P, Q, dtype=torch.int64))
-    wanted, place = torch.max_pool2d(X, window, stride), torch.nn.functional.max_pool2d_with_indices
-    pool.forward_with_index(shape)(X, Y, index)
-    assert torch.equal(Y, wanted)
-    assert torch.equal(index, place(X, window, stride)[1])
-    pool.backward_by_index(shape)(index, index, dY, dX.zero_())
-    torch.testing.assert_close(dX, x.grad)
+    wanted, places = torch.nn.functional.max_pool2d_with_indices(X, window, stride)
+    rows, columns = (torch.arange(n) * s for n, s in zip((P, Q), stride, strict=True))
+    in_window = (places // W - rows[:, None]) * window[1] + places % W - columns
+    for narrow, index_of in ((False, places), (True, in_window.to(torch.uint8))):
+        index = batch_last(torch.zeros_like(index_of, memory_format=torch.contiguous_format))
+        pool.forward_with_index(shape, narrow)(X, Y, index)
+        assert torch.equal(Y, wanted)
+        assert torch.equal(index, index_of)
+        pool.backward_by_index(shape, narrow)(index, index, dY, dX.zero_())
+        torch.testing.assert_close(dX, x.grad)
 
 
 def test_pooling_gives_every_tie_the_gradient_and_keeps_nan(width: int) -> None:

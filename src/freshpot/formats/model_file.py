@@ -49,7 +49,7 @@ class ModelFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
-        self._file = FileIO(path)
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `__exit__`
         try:
             self.net = self._parse()
         except BaseException:

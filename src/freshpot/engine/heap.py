@@ -95,4 +95,4 @@ def give_back() -> None:
 
 def let_go(owner: object) -> None:
     """When this object, a plan that it was worthwhile for, is gone, give the system what nobody uses."""
-    weakref.finalize(owner, _library().malloc_trim, 0).atexit = False
+    weakref.finalize(owner, give_back).atexit = False

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from freshpot.errors import ArgumentError
 from freshpot.paddle._missing import missing
 from freshpot.paddle.vision import datasets, models, transforms
-from freshpot.paddle.vision.backend import get_image_backend, set_image_backend
+from freshpot.paddle.vision.backend import chosen_backend, get_image_backend, set_image_backend
 from freshpot.paddle.vision.models import LeNet
 
 __all__ = [
@@ -26,9 +25,7 @@ __all__ = [
 
 def image_load(path: Any, backend: str | None = None) -> Any:
     """A picture from a file: PIL's, or with backend "cv2" an array (H, W, 3), blue first."""
-    kind = get_image_backend() if backend is None else backend
-    if kind not in ("pil", "cv2"):
-        raise ArgumentError(f"image_load: backend {kind!r}; choose 'pil' or 'cv2'")
+    kind = chosen_backend("image_load", backend)
     with Image.open(path) as image:
         image.load()
         return image if kind == "pil" else np.asarray(image.convert("RGB"))[:, :, ::-1]

@@ -14,6 +14,7 @@ from freshpot.formats.idx import read_idx
 from freshpot.paddle._archives import choice, find_archive
 from freshpot.paddle._missing import missing
 from freshpot.paddle.io.dataset import Dataset
+from freshpot.paddle.vision.backend import chosen_backend
 from freshpot.paddle.vision.folder import Cifar10, Cifar100, DatasetFolder, ImageFolder
 from freshpot.paddle.vision.photos import VOC2012, Flowers
 
@@ -46,8 +47,7 @@ class MNIST(Dataset):
         chw_format: bool = True,
     ) -> None:
         self.mode = choice(type(self).__name__, "mode", mode, ("train", "test"))
-        if backend not in (None, "pil", "cv2"):
-            raise ArgumentError(f"{type(self).__name__}: backend {backend!r}; choose 'pil' or 'cv2'")
+        chosen_backend(type(self).__name__, backend)
         if (image_path is None) != (label_path is None):
             raise ArgumentError(f"{type(self).__name__}: give image_path and label_path, or neither")
         if image_path is None and not download:

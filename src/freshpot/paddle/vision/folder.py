@@ -15,7 +15,7 @@ from freshpot.errors import ArgumentError, DataError, FormatError
 from freshpot.paddle._archives import choice, find_archive, reading
 from freshpot.paddle._pickle_reader import read_pickle
 from freshpot.paddle.io.dataset import Dataset
-from freshpot.paddle.vision.backend import get_image_backend
+from freshpot.paddle.vision.backend import chosen_backend
 
 __all__ = ["Cifar10", "Cifar100", "DatasetFolder", "ImageFolder"]
 
@@ -142,9 +142,7 @@ class Cifar10(Dataset):
         backend: str | None = None,
     ) -> None:
         self.mode = choice(type(self).__name__, "mode", mode, ("train", "test"))
-        self.backend = get_image_backend() if backend is None else backend
-        if self.backend not in ("pil", "cv2"):
-            raise ArgumentError(f"{type(self).__name__}: backend {backend!r}; choose 'pil' or 'cv2'")
+        self.backend = chosen_backend(type(self).__name__, backend)
         self.transform = transform
         path = find_archive(type(self).__name__, data_file, "cifar", self.archive, download)
         self.images, self.targets = self._read(path)

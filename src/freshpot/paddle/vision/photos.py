@@ -12,22 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from freshpot.errors import ArgumentError, FormatError, NotSupportedError
+from freshpot.errors import FormatError, NotSupportedError
 from freshpot.paddle import _state
 from freshpot.paddle._archives import choice, find_archive, member, reading
 from freshpot.paddle.io.dataset import Dataset
-from freshpot.paddle.vision.backend import get_image_backend
+from freshpot.paddle.vision.backend import chosen_backend
 
 __all__ = ["VOC2012", "Flowers"]
 
 _MODES = ("train", "valid", "test")
-
-
-def _backend(who: str, backend: str | None) -> str:
-    chosen = get_image_backend() if backend is None else backend
-    if chosen not in ("pil", "cv2"):
-        raise ArgumentError(f"{who}: backend {chosen!r}; choose 'pil' or 'cv2'")
-    return chosen
 
 
 def _opened(data: bytes, path: Path) -> Image.Image:
@@ -63,7 +56,7 @@ class Flowers(Dataset):
         download: bool = True,
         backend: str | None = None,
     ) -> None:
-        self.mode, self.backend = choice("Flowers", "mode", mode, _MODES), _backend("Flowers", backend)
+        self.mode, self.backend = choice("Flowers", "mode", mode, _MODES), chosen_backend("Flowers", backend)
         self.transform = transform
         part = {"train": "tstid", "test": "trnid", "valid": "valid"}[self.mode]
         self._path, labels, sets = (
@@ -135,7 +128,7 @@ class VOC2012(Dataset):
         download: bool = True,
         backend: str | None = None,
     ) -> None:
-        self.backend, self.transform = _backend("VOC2012", backend), transform
+        self.backend, self.transform = chosen_backend("VOC2012", backend), transform
         self.flag = {"train": "trainval", "test": "train", "valid": "val"}[
             choice("VOC2012", "mode", mode, _MODES)
         ]
